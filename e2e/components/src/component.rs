@@ -1,0 +1,159 @@
+//! What can be built, and how each differs from a plain `go install`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// One upstream project, built as one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Component {
+    /// kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy, kubectl.
+    Kubernetes,
+    /// etcd and etcdctl.
+    Etcd,
+    /// containerd, containerd-shim-runc-v2 and ctr; runc itself is a package of the host.
+    Containerd,
+    /// `cluster-api-core` (the core manager), clusterctl, and under `share/` the core manifests of the same version.
+    ClusterApi,
+}
+
+/// Files of a Go module that are kept beside the binaries, so that a warm cache needs no module cache.
+pub(crate) struct Share {
+    pub(crate) module: &'static str,
+    /// File or directory inside the module; copied to `share/<path>`.
+    pub(crate) path: &'static str,
+}
+
+impl Component {
+    /// In the order of their use: what the management plane needs comes first.
+    pub const ALL: [Self; 4] = [Self::Etcd, Self::Kubernetes, Self::ClusterApi, Self::Containerd];
+
+    /// Directory under `e2e/upstream`, and first half of the name in the cache.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "kubernetes",
+            Self::Etcd => "etcd",
+            Self::Containerd => "containerd",
+            Self::ClusterApi => "cluster-api",
+        }
+    }
+
+    /// The upstream version that the Go module pins, with leading `v`; a test compares it with the module files.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "v1.36.3",
+            Self::Etcd => "v3.6.14",
+            Self::Containerd => "v2.3.3",
+            Self::ClusterApi => "v1.14.0",
+        }
+    }
+
+    /// The Go module whose version is [`Self::version`].
+    #[cfg(test)]
+    pub(crate) fn main_module(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "k8s.io/kubernetes",
+            Self::Etcd => "go.etcd.io/etcd/server/v3",
+            Self::Containerd => "github.com/containerd/containerd/v2",
+            Self::ClusterApi => "sigs.k8s.io/cluster-api",
+        }
+    }
+
+    /// Where its `go.mod` and `go.sum` lie.
+    pub(crate) fn module_directory(self) -> PathBuf {
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../upstream")).join(self.name())
+    }
+
+    /// Arguments of `go install` that change what is built; part of the cache key.
+    pub(crate) fn flags(self) -> Vec<String> {
+        let mut linker = "-s -w".to_owned();
+        if self == Self::Kubernetes {
+            // Unstamped binaries report v0.0.0, and clients refuse to talk to such a server.
+            let package = "k8s.io/component-base/version";
+            let version = self.version();
+            let mut numbers = version.trim_start_matches('v').split('.');
+            let (major, minor) = (
+                numbers.next().unwrap_or_default(),
+                numbers.next().unwrap_or_default(),
+            );
+            linker.push_str(&format!(
+                " -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+            ));
+        }
+        let mut flags = vec!["-trimpath".to_owned(), "-ldflags".to_owned(), linker];
+        if self == Self::Containerd {
+            // Snapshotters that need C libraries or kernel modules the machines do not have.
+            flags.extend([
+                "-tags".to_owned(),
+                "no_btrfs,no_zfs,no_aufs,no_devmapper".to_owned(),
+            ]);
+        }
+        flags
+    }
+
+    /// Go names a binary after its package; these get the name they are known by.
+    pub(crate) fn renames(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Etcd => &[("server", "etcd")],
+            Self::ClusterApi => &[("core", "cluster-api-core")],
+            Self::Kubernetes | Self::Containerd => &[],
+        }
+    }
+
+    pub(crate) fn shares(self) -> &'static [Share] {
+        match self {
+            Self::ClusterApi => &[
+                Share {
+                    module: "sigs.k8s.io/cluster-api",
+                    path: "core/config",
+                },
+                Share {
+                    module: "sigs.k8s.io/cluster-api",
+                    path: "metadata.yaml",
+                },
+            ],
+            Self::Kubernetes | Self::Etcd | Self::Containerd => &[],
+        }
+    }
+
+    /// What to tell somebody who waits: two processors, nothing cached.
+    pub(crate) fn estimate(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "about 6 min",
+            Self::Etcd | Self::Containerd => "about 40 s",
+            Self::ClusterApi => "about 2 min",
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name(), self.version())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Component;
+
+    #[test]
+    fn versions_are_those_of_the_module_files() {
+        for component in Component::ALL {
+            let text = std::fs::read_to_string(component.module_directory().join("go.mod")).unwrap();
+            let wanted = format!("\t{} {} ", component.main_module(), component.version());
+            assert!(
+                text.contains(&wanted),
+                "{component}: go.mod does not require {wanted:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn kubernetes_is_stamped_with_its_version() {
+        let flags = Component::Kubernetes.flags().join(" ");
+        assert!(flags.contains("gitVersion=v1.36.3"), "{flags}");
+        assert!(flags.contains("gitMajor=1 "), "{flags}");
+        assert!(flags.ends_with("gitMinor=36"), "{flags}");
+    }
+}
