@@ -1,1 +1,33 @@
-//! 
+//! How any controller of this suite runs. Nothing in here knows what k0s is.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`context`] | what every controller is given: client, scope, events, metrics, workload clusters |
+//! | [`controller`] | watches, bounded concurrency, deadline, per-object backoff, panic containment |
+//! | [`shared`] | one watch of a kind for the whole process, read and followed by several controllers |
+//! | [`tasks`] | work that outlasts a reconcile, bounded, reporting back by an event |
+//! | [`apply`] | server-side apply that sends nothing when nothing would change |
+//! | [`metadata`] | finalizers and annotations, written against the version that was read |
+//! | [`status`], [`conditions`] | what a controller says of an object, written only when it changed |
+//! | [`events`] | Kubernetes events, aggregated |
+//! | [`secrets`] | contract Secrets: look up or create |
+//! | [`workload`] | the one way to talk to workload clusters |
+//! | [`leadership`], [`metrics`], [`server`] | leases, metrics, and the HTTP endpoints of the process |
+
+pub mod apply;
+pub mod conditions;
+pub mod context;
+pub mod controller;
+pub mod events;
+pub mod leadership;
+pub mod metadata;
+pub mod metrics;
+pub mod secrets;
+pub mod server;
+pub mod shared;
+pub mod status;
+pub mod tasks;
+pub mod workload;
+
+pub use context::{Context, Scope};
+pub use controller::{Controller, Outcome, ReconcileError};
