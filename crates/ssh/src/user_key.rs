@@ -1,0 +1,158 @@
+//! Private keys of users: read from text, used to sign.
+//!
+//! Ed25519 and ECDSA keys are signed by russh itself. RSA keys are signed by the crypto provider (aws-lc-rs): russh
+//! would need the `rsa` crate for them (RUSTSEC-2023-0071, a timing side channel).
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use russh::keys::ssh_key::private::KeypairData;
+use russh::keys::{HashAlg, PrivateKey, PublicKey};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+mod rsa;
+
+pub(crate) use rsa::{RsaSigner, SignError};
+
+/// A private key that can be used to log in. `Debug` and `Display` show its algorithm and fingerprint only.
+#[derive(Clone)]
+pub struct UserKey {
+    pub(crate) public: PublicKey,
+    pub(crate) private: Private,
+}
+
+#[derive(Clone)]
+pub(crate) enum Private {
+    Russh(Arc<PrivateKey>),
+    Rsa(Arc<RsaKeyPair>),
+}
+
+/// Why a text cannot be used as private key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// There is a passphrase on it.
+    #[error(
+        "it is encrypted, and passphrases are not supported yet; remove the passphrase with `ssh-keygen -p`"
+    )]
+    Encrypted,
+    /// It is the public half.
+    #[error("it is a public key; the private key is needed")]
+    Public,
+    /// It is no key, or a damaged one.
+    #[error("{0}; expected a private key in OpenSSH or PEM form, as `ssh-keygen` writes it")]
+    Malformed(String),
+    /// A kind of key that is not supported.
+    #[error("{0} is not supported; use Ed25519, ECDSA (P-256, P-384, P-521) or RSA of 2048 to 8192 bits")]
+    Unsupported(String),
+}
+
+impl UserKey {
+    /// Reads a key in OpenSSH ("openssh-key-v1") or PEM form (PKCS#1 `RSA PRIVATE KEY`, SEC1 `EC PRIVATE KEY`, PKCS#8
+    /// `PRIVATE KEY`).
+    ///
+    /// # Errors
+    /// [`InvalidKey`] says what is wrong; it contains nothing of the key.
+    pub fn parse(text: &SecretString) -> Result<Self, InvalidKey> {
+        let text = text.expose_secret();
+        let (label, body) = pem(text)?;
+        match label {
+            "RSA PRIVATE KEY" => Self::rsa(RsaKeyPair::from_der(&der(body)?)),
+            "ENCRYPTED PRIVATE KEY" => Err(InvalidKey::Encrypted),
+            "DSA PRIVATE KEY" => Err(InvalidKey::Unsupported("DSA".to_owned())),
+            "PRIVATE KEY" => match RsaKeyPair::from_pkcs8(&der(body)?) {
+                Ok(pair) => Self::rsa(Ok(pair)),
+                Err(_) => Self::other(text),
+            },
+            "OPENSSH PRIVATE KEY" | "EC PRIVATE KEY" => Self::other(text),
+            label => Err(InvalidKey::Malformed(format!(
+                "unknown kind of PEM block {label:?}"
+            ))),
+        }
+    }
+
+    fn rsa(pair: Result<RsaKeyPair, aws_lc_rs::error::KeyRejected>) -> Result<Self, InvalidKey> {
+        let pair = pair.map_err(|error| InvalidKey::Unsupported(format!("this RSA key ({error})")))?;
+        Ok(Self {
+            public: rsa::public_key(&pair)?,
+            private: Private::Rsa(Arc::new(pair)),
+        })
+    }
+
+    fn other(text: &str) -> Result<Self, InvalidKey> {
+        let key = russh::keys::decode_secret_key(text, None).map_err(|error| match error {
+            russh::keys::Error::KeyIsEncrypted => InvalidKey::Encrypted,
+            russh::keys::Error::UnknownAlgorithm(oid) => InvalidKey::Unsupported(format!("algorithm {oid}")),
+            error => InvalidKey::Malformed(error.to_string()),
+        })?;
+        match key.key_data() {
+            KeypairData::Rsa(pair) => Self::rsa(Ok(rsa::from_openssh(pair)?)),
+            KeypairData::Ed25519(_) | KeypairData::Ecdsa(_) => Ok(Self {
+                public: key.public_key().clone(),
+                private: Private::Russh(Arc::new(key)),
+            }),
+            _ => Err(InvalidKey::Unsupported(key.algorithm().to_string())),
+        }
+    }
+}
+
+/// Algorithm and fingerprint of the public half, as `ssh-keygen -l` shows them.
+impl fmt::Display for UserKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}",
+            self.public.algorithm(),
+            self.public.fingerprint(HashAlg::Sha256)
+        )
+    }
+}
+
+impl fmt::Debug for UserKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UserKey({self})")
+    }
+}
+
+/// Label and base64 text of the first PEM block.
+fn pem(text: &str) -> Result<(&str, &str), InvalidKey> {
+    let malformed = |what: &str| InvalidKey::Malformed(what.to_owned());
+    let trimmed = text.trim_start();
+    if ["ssh-", "ecdsa-", "sk-"]
+        .iter()
+        .any(|prefix| trimmed.starts_with(prefix))
+    {
+        return Err(InvalidKey::Public);
+    }
+    if trimmed.is_empty() {
+        return Err(malformed("it is empty"));
+    }
+    let (_, rest) = text
+        .split_once("-----BEGIN ")
+        .ok_or_else(|| malformed("it is not in PEM form"))?;
+    let (label, rest) = rest
+        .split_once("-----")
+        .ok_or_else(|| malformed("its first line is cut"))?;
+    let (body, _) = rest
+        .split_once("-----END ")
+        .ok_or_else(|| malformed("its last line is missing"))?;
+    // RFC 1421 headers, as OpenSSL writes them for a passphrase on the traditional formats.
+    if body.contains("ENCRYPTED") {
+        return Err(InvalidKey::Encrypted);
+    }
+    if label.contains("PUBLIC") {
+        return Err(InvalidKey::Public);
+    }
+    Ok((label, body))
+}
+
+fn der(base64: &str) -> Result<Zeroizing<Vec<u8>>, InvalidKey> {
+    let joined = Zeroizing::new(base64.split_ascii_whitespace().collect::<String>());
+    let decoded = STANDARD.decode(joined.as_bytes());
+    decoded
+        .map(Zeroizing::new)
+        .map_err(|_| InvalidKey::Malformed("its base64 text is damaged".to_owned()))
+}
