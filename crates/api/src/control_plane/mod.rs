@@ -1,0 +1,6 @@
+//! Group `controlplane.cluster.x-k8s.io`: control planes made of k0s controllers.
+
+pub mod v1beta2;
+
+/// API group of the control-plane kinds.
+pub const GROUP: &str = "controlplane.cluster.x-k8s.io";

@@ -1,0 +1,224 @@
+//! RemoteMachine: one existing host that becomes a machine of a cluster.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::Provisioning;
+use crate::capi::MachineAddress;
+use crate::meta::LocalReference;
+
+/// SSH port when none is given.
+pub const DEFAULT_PORT: i32 = 22;
+/// SSH user when none is given.
+pub const DEFAULT_USER: &str = "root";
+/// Directory for uploaded scripts when none is given.
+pub const DEFAULT_WORKING_DIR: &str = "/etc/k0smotron";
+
+pub(super) fn default_port() -> i32 {
+    DEFAULT_PORT
+}
+
+pub(super) fn default_user() -> String {
+    DEFAULT_USER.to_owned()
+}
+
+pub(super) fn default_working_dir() -> String {
+    DEFAULT_WORKING_DIR.to_owned()
+}
+
+/// One existing host that becomes a machine of a cluster.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "infrastructure.cluster.x-k8s.io",
+    version = "v1beta2",
+    kind = "RemoteMachine",
+    plural = "remotemachines",
+    namespaced,
+    status = "RemoteMachineStatus",
+    doc = "An existing host, reached over SSH, that becomes a machine of a cluster.",
+    derive = "PartialEq",
+    label("cluster.x-k8s.io/v1beta2", "v1beta2"),
+    label("cluster.x-k8s.io/provider", "infrastructure-k0smotron"),
+    printcolumn(
+        name = "Cluster",
+        type_ = "string",
+        json_path = r".metadata.labels['cluster\.x-k8s\.io/cluster-name']",
+        description = "Cluster the machine belongs to"
+    ),
+    printcolumn(
+        name = "Address",
+        type_ = "string",
+        json_path = ".status.addresses[0].address",
+        description = "Address of the host"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status",
+        description = "Whether the host is set up"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        description = "Why it is, or is not yet"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "ProviderID",
+        type_ = "string",
+        json_path = ".spec.providerID",
+        priority = 10,
+        description = "Provider ID of the node"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(has(self.pool) && self.pool != '') || (has(self.address) && self.address != '') || has(self.provisionJob)")
+        .message("name a pool to take a host from, or give the address of a host"),
+    validation = Rule::new(
+        "(has(self.pool) && self.pool != '') || !has(self.address) || self.address == '' || has(self.provisionJob) || has(self.sshKeyRef)"
+    ).message("a host given by its address needs sshKeyRef: the Secret with the SSH private key under its key \"value\"")
+)]
+pub struct RemoteMachineSpec {
+    /// Takes a free host from the PooledRemoteMachines of this pool, with its address, user and key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub pool: Option<String>,
+    /// Provider ID of the machine, filled in by the controller as remote-machine://<address>:<port>.
+    #[serde(default, rename = "providerID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub provider_id: Option<String>,
+    /// IP address or DNS name of the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub address: Option<String>,
+    /// SSH port of the host.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// User to log in as.
+    #[serde(default = "default_user")]
+    #[schemars(length(max = 256))]
+    pub user: String,
+    /// Runs commands and writes files through sudo.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub use_sudo: bool,
+    /// Runs all commands as one script, so that variables and the working directory carry over from one to the next.
+    #[serde(default)]
+    pub commands_as_script: bool,
+    /// Directory on the host for that script.
+    #[serde(default = "default_working_dir")]
+    #[schemars(length(max = 1024))]
+    pub working_dir: String,
+    /// Secret in the same namespace that holds the SSH private key, unencrypted, under its key "value".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_key_ref: Option<LocalReference>,
+    /// Commands that clean the host up when the machine goes. When set, even to an empty list, nothing else is done to the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean_up_commands: Option<Vec<String>>,
+    /// Sets the host up from a Job of your own making instead of over SSH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provision_job: Option<ProvisionJob>,
+}
+
+impl Default for RemoteMachineSpec {
+    fn default() -> Self {
+        Self {
+            pool: None,
+            provider_id: None,
+            address: None,
+            port: default_port(),
+            user: default_user(),
+            use_sudo: false,
+            commands_as_script: false,
+            working_dir: default_working_dir(),
+            ssh_key_ref: None,
+            clean_up_commands: None,
+            provision_job: None,
+        }
+    }
+}
+
+/// A Job that sets a host up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvisionJob {
+    /// Command to run commands on the host.
+    #[serde(default = "ProvisionJob::default_ssh_command")]
+    #[schemars(length(max = 4096))]
+    pub ssh_command: String,
+    /// Command to copy files to the host.
+    #[serde(default = "ProvisionJob::default_scp_command")]
+    #[schemars(length(max = 4096))]
+    pub scp_command: String,
+    /// Template of the Job (batch/v1 JobTemplateSpec).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::free_form_object")]
+    pub job_spec_template: Option<serde_json::Value>,
+}
+
+impl ProvisionJob {
+    fn default_ssh_command() -> String {
+        "ssh".to_owned()
+    }
+
+    fn default_scp_command() -> String {
+        "scp".to_owned()
+    }
+}
+
+/// Status of a RemoteMachine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoteMachineStatus {
+    /// What has been reached for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initialization: Option<Provisioning>,
+    /// Addresses of the host, for the Machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<MachineAddress>,
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Conditions; `Ready` sums them up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Fields of the old contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<DeprecatedStatus>,
+}
+
+/// Fields of old contracts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeprecatedStatus {
+    /// Fields of the contract v1beta1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v1beta1: Option<DeprecatedV1Beta1Status>,
+}
+
+/// Fields of the contract v1beta1; the conditions say the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeprecatedV1Beta1Status {
+    /// Reason of the last failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_reason: Option<String>,
+    /// Message of the last failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_message: Option<String>,
+}
+
+impl RemoteMachineStatus {
+    /// Whether the host has been reported as set up.
+    #[must_use]
+    pub fn provisioned(&self) -> bool {
+        self.initialization
+            .as_ref()
+            .and_then(|steps| steps.provisioned)
+            .unwrap_or(false)
+    }
+}

@@ -1,0 +1,35 @@
+//! Version `v1beta2` of the infrastructure kinds.
+
+mod cluster;
+mod machine;
+mod machine_template;
+mod pool;
+
+pub use cluster::{
+    RemoteCluster, RemoteClusterSpec, RemoteClusterStatus, RemoteClusterTemplate,
+    RemoteClusterTemplateResource, RemoteClusterTemplateSpec,
+};
+pub use machine::{
+    DEFAULT_PORT, DEFAULT_USER, DEFAULT_WORKING_DIR, DeprecatedStatus, DeprecatedV1Beta1Status, ProvisionJob,
+    RemoteMachine, RemoteMachineSpec, RemoteMachineStatus,
+};
+pub use machine_template::{
+    RemoteMachineTemplate, RemoteMachineTemplateResource, RemoteMachineTemplateSpec, TemplatedMachineSpec,
+};
+pub use pool::{
+    MachineReference, PooledMachineSpec, PooledRemoteMachine, PooledRemoteMachineSpec,
+    PooledRemoteMachineStatus,
+};
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// First steps of an infrastructure object (contract IC4, IM5).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("minProperties" = 1))]
+pub struct Provisioning {
+    /// True once the infrastructure is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<bool>,
+}

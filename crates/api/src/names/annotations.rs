@@ -1,0 +1,36 @@
+//! Annotations.
+//!
+//! What cannot be found out again by looking at the world is kept here and not in status: `clusterctl move` and restores from backups
+//! drop status and change UIDs, and keep metadata.
+
+/// Pauses an object (contract G11); any value.
+pub const PAUSED: &str = "cluster.x-k8s.io/paused";
+/// Infrastructure that somebody else looks after (contract IC8); any value.
+pub const MANAGED_BY: &str = "cluster.x-k8s.io/managed-by";
+/// On control-plane Machines: JSON of the K0sConfigSpec that the machine was set up with, from which drift is seen.
+pub const K0S_CONFIG: &str = "k0s.controlplane.cluster.x-k8s.io/k0s-config";
+/// On control-plane Machines: holds their deletion back until the member has left; value empty.
+pub const PRE_TERMINATE_HOOK: &str = "pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup";
+/// On control planes: a machine is being replaced because it is unhealthy.
+pub const REMEDIATION_IN_PROGRESS: &str = "controlplane.cluster.x-k8s.io/remediation-in-progress";
+/// On Clusters: identity of the workload cluster, `kube-system:<uid of its namespace kube-system>`. Read by other tools.
+pub const CLUSTER_ID: &str = "k0sproject.io/cluster-id";
+/// On infrastructure machines: name of the template they were made from.
+pub const CLONED_FROM_NAME: &str = "cluster.x-k8s.io/cloned-from-name";
+/// On infrastructure machines: `<Kind>.<group>` of the template they were made from.
+pub const CLONED_FROM_GROUP_KIND: &str = "cluster.x-k8s.io/cloned-from-groupkind";
+
+/// On control planes: evidence that the cluster exists, so that its first controller is never set up a second time. Value: identity of
+/// the workload cluster, as in [`CLUSTER_ID`].
+pub const CLUSTER_INITIALIZED: &str = "k0smotron.io/cluster-initialized";
+/// On control planes: last sequence number from which the name of a Machine was made, as a decimal number. Written before the Machine.
+pub const MACHINE_SEQUENCE: &str = "k0smotron.io/machine-sequence";
+/// On the object that stands for a host (the pool entry if pooled, else the RemoteMachine): fingerprint of its SSH host key,
+/// `SHA256:<base64>`, kept on first use. Remove it to accept a new key.
+pub const SSH_HOST_KEY: &str = "k0smotron.io/ssh-host-key";
+/// On PooledRemoteMachines: name of the RemoteMachine (in the same namespace) that has the host; status only mirrors it.
+pub const RESERVED_BY: &str = "k0smotron.io/reserved-by";
+/// On RemoteMachines: name of the PooledRemoteMachine whose host they use.
+pub const POOLED_MACHINE: &str = "k0smotron.io/pooled-machine";
+/// On RemoteMachines: random id of the installation on the host, under which the host keeps its lock and its done-markers.
+pub const INSTALL_ID: &str = "k0smotron.io/install-id";

@@ -1,0 +1,8 @@
+//! Finalizers.
+
+/// On K0sControlPlane: members leave in order, workers first.
+pub const K0S_CONTROL_PLANE: &str = "k0s.controlplane.cluster.x-k8s.io";
+/// On RemoteMachine: the host is cleaned up, and its pool slot is free, before the object goes.
+pub const REMOTE_MACHINE: &str = "remotemachine.k0smotron.io/finalizer";
+/// On PooledRemoteMachine: the entry stays while a RemoteMachine has the host.
+pub const POOLED_REMOTE_MACHINE: &str = "pooledremotemachine.k0smotron.io/finalizer";

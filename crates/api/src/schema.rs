@@ -1,0 +1,84 @@
+//! Shapes of generated schemas that the derive macros cannot express.
+//!
+//! For: what is true of every schema we install. Not for: rules of a single field, which stand beside the field.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+/// Schema of an object whose fields are somebody else's: nothing in it is checked or pruned.
+pub fn free_form_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// Makes a generated definition read like those of other Cluster API providers.
+///
+/// The derive marks every optional field `nullable`, so that an explicit null would be kept and owned by whoever applied it. Without
+/// the mark the API server drops nulls before it fills in defaults, which is what users of other providers know.
+pub fn tidy(crd: &mut CustomResourceDefinition) {
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|validation| validation.open_api_v3_schema.as_mut())
+        {
+            drop_nullable(schema);
+        }
+    }
+}
+
+fn drop_nullable(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    if let Some(values) = schema.enum_.as_mut() {
+        values.retain(|value| !value.0.is_null());
+    }
+    if schema.default.as_ref().is_some_and(|value| value.0.is_null()) {
+        schema.default = None;
+    }
+    for property in schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+    {
+        drop_nullable(property);
+    }
+    match schema.items.as_mut() {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => drop_nullable(items),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(drop_nullable),
+        None => {}
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = schema.additional_properties.as_mut() {
+        drop_nullable(values);
+    }
+}
+
+/// The definition as one YAML document, as written to `config/crd`.
+///
+/// Whole numbers lose their fraction (`65535.0` becomes `65535`), as they are printed by every other tool.
+///
+/// # Errors
+/// When the definition cannot be serialised, which would be a fault of this crate.
+pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
+    let mut value = serde_yaml::from_str::<Value>(&serde_yaml::to_string(crd)?)?;
+    whole_numbers(&mut value);
+    serde_yaml::to_string(&value)
+}
+
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            // Bounds in our schemas are far below 2^53, where f64 still holds every integer.
+            if let Some(float) = number.as_f64()
+                && float.fract() == 0.0
+                && float.abs() < 9e15
+            {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
