@@ -1,1 +1,8 @@
-//! 
+//! The manager: flags and wiring, nothing else.
+
+pub mod gates;
+pub mod options;
+mod run;
+
+pub use options::Options;
+pub use run::{Followed, controllers, provider_ids, run};

@@ -66,11 +66,14 @@ pub struct Applied<K> {
 pub async fn apply_if_changed<K>(api: &Api<K>, desired: &K, manager: &str) -> Result<Applied<K>, Error>
 where
     K: Resource + Clone + Debug + Serialize + DeserializeOwned,
-    K::DynamicType: Default,
 {
-    let kind = K::kind(&K::DynamicType::default()).into_owned();
     let name = desired.name_any();
-    let wanted = to_json(desired, &kind, &name)?;
+    let wanted = to_json(desired, "object", &name)?;
+    let kind = wanted
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or("object")
+        .to_owned();
     let current = api.get_opt(&name).await.map_err(|source| Error::Read {
         kind: kind.clone(),
         name: name.clone(),

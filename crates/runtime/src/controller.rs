@@ -6,7 +6,6 @@ use std::{
     collections::HashMap,
     fmt::Debug,
     future::Future,
-    hash::Hash,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -62,7 +61,7 @@ pub trait ReconcileError: std::error::Error + Send + Sync + 'static {
 /// A controller of `K` being put together.
 pub struct Controller<K>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + Hash + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
     name: &'static str,
     context: Context,
@@ -78,7 +77,6 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + Debug
-        + Hash
         + DeserializeOwned
         + Send
         + Sync
@@ -248,7 +246,7 @@ impl<Reconcile> Worker<Reconcile> {
         object: Arc<K>,
     ) -> Result<Action, std::convert::Infallible>
     where
-        K: Resource<DynamicType = ()> + Clone + Debug + Hash + Send + Sync + 'static,
+        K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
         Reconcile: Fn(Arc<K>) -> Pass + Send + Sync,
         Pass: Future<Output = Result<Outcome, Error>> + Send,
         Error: ReconcileError,
@@ -296,7 +294,7 @@ impl<Reconcile> Worker<Reconcile> {
         };
         drop(failure);
         metrics.reconciled(self.name, label, begun.elapsed());
-        Ok(Action::requeue(self.failures.next_wait(reference)))
+        Ok(Action::requeue(self.failures.next_wait(&reference)))
     }
 }
 
@@ -335,7 +333,7 @@ impl Failures {
             .remove(&object.to_string());
     }
 
-    fn next_wait<K: Resource<DynamicType = ()>>(&self, object: ObjectRef<K>) -> Duration {
+    fn next_wait<K: Resource<DynamicType = ()>>(&self, object: &ObjectRef<K>) -> Duration {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(object.to_string()).or_default();
         let wait = BACKOFF

@@ -9,7 +9,20 @@ use std::{
     },
 };
 
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, header::AUTHORIZATION},
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+};
+use axum_server::{Handle, tls_rustls::RustlsConfig};
+use k8s_openapi::api::{
+    authentication::v1::{TokenReview, TokenReviewSpec, UserInfo},
+    authorization::v1::{NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+};
+use kube::{Api, Client, api::PostParams};
 use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
@@ -61,4 +74,99 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     axum::serve(listener, routes).with_graceful_shutdown(stop).await
+}
+
+/// Serves over TLS, with a certificate made at start, to whom the API server lets `get` the path: the caller's bearer
+/// token is checked by TokenReview and SubjectAccessReview.
+///
+/// # Errors
+/// When the address cannot be bound or no certificate can be made.
+pub async fn serve_to_authorized(
+    address: SocketAddr,
+    routes: Router,
+    client: Client,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let certified =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(std::io::Error::other)?;
+    let certificate = certified.cert.pem().into_bytes();
+    let key = certified.signing_key.serialize_pem().into_bytes();
+    let tls = RustlsConfig::from_pem(certificate, key).await?;
+    let handle = Handle::new();
+    let ender = handle.clone();
+    tokio::spawn(async move {
+        stop.await;
+        ender.graceful_shutdown(None);
+    });
+    let routes = routes.layer(middleware::from_fn_with_state(client, authorize));
+    axum_server::bind_rustls(address, tls)
+        .handle(handle)
+        .serve(routes.into_make_service())
+        .await
+}
+
+async fn authorize(
+    State(client): State<Client>,
+    request: Request,
+    next: Next,
+) -> Result<Response, StatusCode> {
+    let token = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+        .ok_or(StatusCode::UNAUTHORIZED)?;
+    let unavailable = |error: kube::Error| {
+        tracing::warn!(%error, "cannot ask the API server who may read metrics");
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+    let user = authenticated(&client, token)
+        .await
+        .map_err(unavailable)?
+        .ok_or(StatusCode::UNAUTHORIZED)?;
+    let allowed = may_get(&client, user, request.uri().path())
+        .await
+        .map_err(unavailable)?;
+    if allowed {
+        Ok(next.run(request).await)
+    } else {
+        Err(StatusCode::FORBIDDEN)
+    }
+}
+
+async fn authenticated(client: &Client, token: &str) -> Result<Option<UserInfo>, kube::Error> {
+    let review = TokenReview {
+        spec: TokenReviewSpec {
+            token: Some(token.to_owned()),
+            audiences: None,
+        },
+        ..TokenReview::default()
+    };
+    let answer = Api::all(client.clone())
+        .create(&PostParams::default(), &review)
+        .await?;
+    Ok(answer
+        .status
+        .filter(|status| status.authenticated == Some(true))
+        .and_then(|status| status.user))
+}
+
+async fn may_get(client: &Client, user: UserInfo, path: &str) -> Result<bool, kube::Error> {
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: user.username,
+            uid: user.uid,
+            groups: user.groups,
+            extra: user.extra,
+            non_resource_attributes: Some(NonResourceAttributes {
+                path: Some(path.to_owned()),
+                verb: Some("get".to_owned()),
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let answer = Api::all(client.clone())
+        .create(&PostParams::default(), &review)
+        .await?;
+    Ok(answer.status.is_some_and(|status| status.allowed))
 }

@@ -8,7 +8,6 @@ use std::{
     collections::HashMap,
     fmt::Debug,
     future::Future,
-    hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -89,7 +88,7 @@ fn key<K: Resource<DynamicType = ()>>(object: &K) -> String {
 
 impl<K, T> Tasks<K, T>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + Hash + Eq + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
     T: Clone + Send + 'static,
 {
     /// A set of tasks of which `at_once` run at the same time, and the objects whose task is over (to be given to
@@ -174,5 +173,59 @@ where
     /// Asks for the object to be reconciled now.
     pub fn wake(&self, object: &K) {
         let _ = self.inner.finished.send(ObjectRef::from(object));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::StreamExt;
+    use k8s_openapi::api::core::v1::Secret;
+
+    use super::*;
+
+    fn object(uid: &str) -> Secret {
+        let mut object = Secret::default();
+        object.metadata.name = Some("a".to_owned());
+        object.metadata.uid = Some(uid.to_owned());
+        object
+    }
+
+    #[tokio::test]
+    async fn a_task_reports_back_and_keeps_its_result() {
+        let (tasks, over) = Tasks::<Secret, u8>::new(1);
+        let mut over = std::pin::pin!(over);
+        assert!(tasks.start(&object("1"), async { 7 }));
+        assert_eq!(over.next().await.unwrap().name, "a");
+        assert_eq!(tasks.state(&object("1")), TaskState::Finished(7));
+        assert_eq!(tasks.state(&object("2")), TaskState::Absent);
+        tasks.forget(&object("1"));
+        assert_eq!(tasks.state(&object("1")), TaskState::Absent);
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_per_object_and_a_panic_is_a_result() {
+        let (tasks, over) = Tasks::<Secret, u8>::new(2);
+        let mut over = std::pin::pin!(over);
+        assert!(tasks.start(&object("1"), futures::future::pending()));
+        assert!(!tasks.start(&object("1"), async { 1 }));
+        tasks.forget(&object("1"));
+        assert!(tasks.start(&object("1"), async { panic!("for the test") }));
+        over.next().await;
+        assert_eq!(tasks.state(&object("1")), TaskState::Panicked);
+    }
+
+    #[tokio::test]
+    async fn a_hung_task_holds_only_its_own_turn() {
+        let (tasks, over) = Tasks::<Secret, u8>::new(2);
+        let mut over = std::pin::pin!(over);
+        tasks.start(&object("hung"), futures::future::pending());
+        tasks.start(&object("quick"), async { 1 });
+        tokio::time::timeout(Duration::from_secs(5), over.next())
+            .await
+            .unwrap();
+        assert_eq!(tasks.state(&object("quick")), TaskState::Finished(1));
+        assert_eq!(tasks.state(&object("hung")), TaskState::Running);
     }
 }

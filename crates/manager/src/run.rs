@@ -1,0 +1,164 @@
+//! Puts the process together: client, endpoints, leases, controllers.
+
+use std::{future::Future, time::Duration};
+
+use anyhow::Context as _;
+use futures::{
+    FutureExt,
+    future::{self, BoxFuture},
+};
+use k0smotron_api::capi::{Cluster, Machine};
+use k0smotron_runtime::{
+    Context, Scope,
+    leadership::{self, Candidate},
+    server::{self, Readiness},
+    shared::Shared,
+};
+use kube::{Client, Config, config::Kubeconfig, runtime::watcher};
+
+use crate::options::{Controllers, Options};
+
+/// Lease of the controller that writes provider IDs: bootstrap and infrastructure both bring it, one of them runs it.
+const PROVIDER_ID_LEASE: &str = "provider-id.k0smotron.io";
+
+/// Runs until `stop` resolves.
+///
+/// # Errors
+/// When the process cannot do its work: no API server, an address in use, a lost lease.
+pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    crate::gates::parse(&options.feature_gates).map_err(anyhow::Error::msg)?;
+    let client = client(&options).await?;
+    let candidate = candidate();
+    let scope =
+        Scope { namespace: non_empty(&options.namespace), watch_filter: non_empty(&options.watch_filter) };
+    let mut context = Context::new(client.clone(), scope, &candidate.identity);
+    context.concurrency = options.concurrency;
+
+    let stop = stop.shared();
+    let readiness = Readiness::default();
+    let mut endpoints: Vec<BoxFuture<'_, anyhow::Result<()>>> = Vec::new();
+    if let Some(address) = options.health_probe_bind_address.0 {
+        let serving = server::serve(address, server::health(readiness.clone()), stop.clone());
+        endpoints.push(async move { serving.await.with_context(|| format!("health endpoint {address}")) }.boxed());
+    }
+    let (address, insecure) = options.diagnostics();
+    if let Some(address) = address.0 {
+        let routes = server::metrics(context.metrics.clone());
+        let serving: BoxFuture<'_, std::io::Result<()>> = if insecure {
+            server::serve(address, routes, stop.clone()).boxed()
+        } else {
+            server::serve_to_authorized(address, routes, client.clone(), stop.clone()).boxed()
+        };
+        endpoints.push(async move { serving.await.with_context(|| format!("metrics endpoint {address}")) }.boxed());
+    }
+    // Followed while not leading too, so that a new leader knows the world at once.
+    let followed = Followed::new(&context);
+    readiness.set(true);
+
+    let work = lead(&options, &context, client, &candidate, &followed, stop.clone());
+    tokio::select! {
+        result = work => result,
+        result = future::try_join_all(endpoints) => result.map(drop),
+    }
+}
+
+/// Runs the enabled controllers, under leases if asked to.
+async fn lead(
+    options: &Options,
+    context: &Context,
+    client: Client,
+    candidate: &Candidate,
+    followed: &Followed,
+    stop: impl Future<Output = ()> + Clone,
+) -> anyhow::Result<()> {
+    let enabled = &options.enable_controller;
+    if !options.leader_elect {
+        tokio::select! {
+            () = controllers(context, enabled, followed) => {}
+            () = provider_ids(context, enabled, followed) => {}
+            () = stop => {}
+        }
+        return Ok(());
+    }
+    let lease = enabled.lease();
+    let main =
+        leadership::lead(client.clone(), candidate, &lease, controllers(context, enabled, followed), stop.clone());
+    let provider_ids =
+        leadership::lead(client, candidate, PROVIDER_ID_LEASE, provider_ids(context, enabled, followed), stop);
+    // Losing either ends the process: what it spawned must not outlive its leadership.
+    future::try_join(main, provider_ids).await?;
+    Ok(())
+}
+
+/// The enabled controllers, provider IDs apart. Ends when dropped.
+pub async fn controllers(context: &Context, enabled: &Controllers, followed: &Followed) {
+    let Followed { clusters, machines } = followed;
+    let mut all = Vec::new();
+    if enabled.run("bootstrap") {
+        all.extend(k0smotron_bootstrap::controllers(context, clusters, machines));
+    }
+    if enabled.run("control-plane") {
+        all.extend(k0smotron_control_plane::controllers(context, clusters, machines));
+    }
+    if enabled.run("infrastructure") {
+        all.extend(k0smotron_infrastructure::controllers(context, clusters, machines));
+    }
+    future::join_all(all).await;
+}
+
+/// The controller of provider IDs, where it is enabled.
+pub async fn provider_ids(context: &Context, enabled: &Controllers, followed: &Followed) {
+    if !enabled.run("bootstrap") && !enabled.run("infrastructure") {
+        return future::pending().await;
+    }
+    let Followed { clusters, machines } = followed;
+    future::join_all(k0smotron_bootstrap::provider_ids(context, clusters, machines)).await;
+}
+
+/// The kinds of Cluster API core that several controllers follow.
+pub struct Followed {
+    clusters: Shared<Cluster>,
+    machines: Shared<Machine>,
+}
+
+impl Followed {
+    /// Starts the watches.
+    pub fn new(context: &Context) -> Self {
+        let config = || watcher::Config::default().page_size(100);
+        Self { clusters: Shared::watch(context, config()), machines: Shared::watch(context, config()) }
+    }
+}
+
+async fn client(options: &Options) -> anyhow::Result<Client> {
+    let mut config = match &options.kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path)
+                .with_context(|| format!("failed to read kubeconfig {}", path.display()))?;
+            Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?
+        }
+        None => Config::infer().await.context("no kubeconfig and not in a Pod; see --kubeconfig")?,
+    };
+    config.connect_timeout = Some(Duration::from_secs(5));
+    // Retries are per object, bounded and visible; the client's own would hold a worker for minutes.
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
+/// The Pod's name and namespace, with a suffix: two processes must never share an identity.
+fn candidate() -> Candidate {
+    let variable = |name| std::env::var(name).ok().and_then(|value| non_empty(&value));
+    let mounted = || {
+        std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+            .ok()
+            .and_then(|text| non_empty(text.trim()))
+    };
+    let name = variable("POD_NAME").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "manager".to_owned());
+    Candidate {
+        namespace: variable("POD_NAMESPACE").or_else(mounted).unwrap_or_else(|| "k0smotron".to_owned()),
+        identity: format!("{name}_{:08x}", rand::random::<u32>()),
+    }
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
