@@ -1,1 +1,21 @@
-//! 
+//! Management clusters for the tests, made of the real upstream components as plain processes on loopback.
+//!
+//! * [`ApiServer`]: etcd and kube-apiserver only, in a temporary directory, gone when dropped. For API tests.
+//! * [`Plane`]: a whole management plane that outlives the program which started it, with an instance number that
+//!   decides its ports and its state directory. On it: [`clusterctl`] installs the providers offline, [`core`] runs
+//!   Cluster API's own manager, [`managers`] runs ours, once for each installed Deployment and with the rights of
+//!   its ServiceAccount.
+//!
+//! Not here: nodes. Nothing scheduled on such a plane ever runs; the managers are processes beside it.
+
+mod api_server;
+mod kubeconfig;
+pub mod manifests;
+mod pki;
+mod ports;
+mod programs;
+mod tethered;
+mod wait;
+
+pub use api_server::{ApiServer, Options};
+pub use ports::Ports;
