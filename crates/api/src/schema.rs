@@ -15,42 +15,44 @@ pub fn free_form_object(_: &mut SchemaGenerator) -> Schema {
 
 /// Makes a generated definition read like those of other Cluster API providers.
 ///
-/// The derive marks every optional field `nullable`, so that an explicit null would be kept and owned by whoever applied it. Without
-/// the mark the API server drops nulls before it fills in defaults, which is what users of other providers know.
+/// - No field is `nullable`: the derive marks every optional field, so that an explicit null would be kept and owned by whoever applied
+///   it. Without the mark the API server drops nulls before it fills in defaults, which is what users of other providers know.
+/// - No default stands on a required field: our types decode leniently by having one for everything, but a schema that fills a
+///   required field in does not require it.
+/// - No default is an object: the defaults of its fields say the same, and an absent object stays absent.
 pub fn tidy(crd: &mut CustomResourceDefinition) {
     for version in &mut crd.spec.versions {
-        if let Some(schema) = version
-            .schema
-            .as_mut()
-            .and_then(|validation| validation.open_api_v3_schema.as_mut())
+        if let Some(schema) =
+            version.schema.as_mut().and_then(|validation| validation.open_api_v3_schema.as_mut())
         {
-            drop_nullable(schema);
+            schema.title = None;
+            tidy_schema(schema);
         }
     }
 }
 
-fn drop_nullable(schema: &mut JSONSchemaProps) {
+fn tidy_schema(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     if let Some(values) = schema.enum_.as_mut() {
         values.retain(|value| !value.0.is_null());
     }
-    if schema.default.as_ref().is_some_and(|value| value.0.is_null()) {
+    if schema.default.as_ref().is_some_and(|value| value.0.is_null() || value.0.is_object()) {
         schema.default = None;
     }
-    for property in schema
-        .properties
-        .iter_mut()
-        .flat_map(|properties| properties.values_mut())
-    {
-        drop_nullable(property);
+    let required = schema.required.clone().unwrap_or_default();
+    for (name, property) in schema.properties.iter_mut().flatten() {
+        if required.contains(name) {
+            property.default = None;
+        }
+        tidy_schema(property);
     }
     match schema.items.as_mut() {
-        Some(JSONSchemaPropsOrArray::Schema(items)) => drop_nullable(items),
-        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(drop_nullable),
+        Some(JSONSchemaPropsOrArray::Schema(items)) => tidy_schema(items),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(tidy_schema),
         None => {}
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = schema.additional_properties.as_mut() {
-        drop_nullable(values);
+        tidy_schema(values);
     }
 }
 
@@ -64,6 +66,12 @@ pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Err
     let mut value = serde_yaml::from_str::<Value>(&serde_yaml::to_string(crd)?)?;
     whole_numbers(&mut value);
     serde_yaml::to_string(&value)
+}
+
+/// Name of the file of a definition: `<group>_<plural>.yaml`.
+#[must_use]
+pub fn file_name(crd: &CustomResourceDefinition) -> String {
+    format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural)
 }
 
 fn whole_numbers(value: &mut Value) {

@@ -1,0 +1,25 @@
+//! Writes the CustomResourceDefinitions to a directory (default `config/crd`), one file each, and removes files of kinds that are no
+//! longer there. `make manifests` runs it; the test `crd_files` compares.
+//!
+//! An example and not a binary, so that building the crate does not choose a Kubernetes version for whoever uses it.
+
+use std::{collections::BTreeMap, error::Error, fs, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let directory = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "config/crd".to_owned()));
+    fs::create_dir_all(&directory)?;
+    let mut files = BTreeMap::new();
+    for crd in k0smotron_api::crds() {
+        files.insert(k0smotron_api::schema::file_name(&crd), k0smotron_api::schema::to_yaml(&crd)?);
+    }
+    for entry in fs::read_dir(&directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".yaml") && name != "kustomization.yaml" && !files.contains_key(&name) {
+            fs::remove_file(directory.join(&name))?;
+        }
+    }
+    for (name, text) in files {
+        fs::write(directory.join(name), text)?;
+    }
+    Ok(())
+}
