@@ -9,13 +9,17 @@
 //! Not here: nodes. Nothing scheduled on such a plane ever runs; the managers are processes beside it.
 
 mod api_server;
+pub mod audit;
 mod kubeconfig;
 pub mod manifests;
 mod pki;
+mod plane;
 mod ports;
+mod process;
 mod programs;
 mod tethered;
 mod wait;
 
 pub use api_server::{ApiServer, Options};
+pub use plane::Plane;
 pub use ports::Ports;
