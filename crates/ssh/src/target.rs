@@ -111,7 +111,6 @@ mod tests {
 
     #[test]
     fn debug_does_not_show_the_key() {
-        assert!(!format!("{:?}", target("10.0.0.1", "root")).contains("secret\""));
         assert!(!format!("{:?}", target("10.0.0.1", "root")).contains("top secret"));
     }
 }

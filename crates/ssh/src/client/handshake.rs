@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use russh::client::{AuthResult, Config, Handle};
 use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg};
-use russh::{AlgorithmKind, Preferred, SshId};
+use russh::{AlgorithmKind, MethodKind, MethodSet, Preferred, SshId};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -203,17 +203,38 @@ async fn authenticate(
             handle.authenticate_publickey(user, private).await.map_err(gone)
         }
         Private::Rsa(pair) => {
-            // RFC 8332: SHA-256 is the one that every host of the last ten years has; a host that offers only SHA-1
-            // refuses it, and is told so by the failed login.
-            let hash = match handle.best_supported_rsa_hash().await.map_err(gone)? {
-                Some(Some(hash)) => hash,
-                _ => HashAlg::Sha256,
+            // RFC 8332. What the host announces is what it knows, not what it accepts: both hashes are tried.
+            let hashes = match handle.best_supported_rsa_hash().await.map_err(gone)? {
+                Some(Some(HashAlg::Sha512)) => [HashAlg::Sha512, HashAlg::Sha256],
+                _ => [HashAlg::Sha256, HashAlg::Sha512],
             };
-            let mut signer = RsaSigner(pair.clone());
-            handle
-                .authenticate_publickey_with(user, key.public.clone(), Some(hash), &mut signer)
-                .await
+            let mut outcome = AuthResult::Failure {
+                remaining_methods: MethodSet::empty(),
+                partial_success: false,
+            };
+            for hash in hashes {
+                let mut signer = RsaSigner(pair.clone());
+                let public = key.public.clone();
+                outcome = handle
+                    .authenticate_publickey_with(user, public, Some(hash), &mut signer)
+                    .await?;
+                if !may_try_again(&outcome) {
+                    break;
+                }
+            }
+            Ok(outcome)
         }
+    }
+}
+
+/// The key was refused, and another attempt with it is welcome.
+fn may_try_again(outcome: &AuthResult) -> bool {
+    match outcome {
+        AuthResult::Success => false,
+        AuthResult::Failure {
+            remaining_methods,
+            partial_success,
+        } => !partial_success && remaining_methods.contains(&MethodKind::PublicKey),
     }
 }
 
