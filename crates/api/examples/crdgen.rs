@@ -10,7 +10,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&directory)?;
     let mut files = BTreeMap::new();
     for crd in k0smotron_api::crds() {
-        files.insert(k0smotron_api::schema::file_name(&crd), k0smotron_api::schema::to_yaml(&crd)?);
+        files.insert(
+            k0smotron_api::schema::file_name(&crd),
+            k0smotron_api::schema::to_yaml(&crd)?,
+        );
     }
     for entry in fs::read_dir(&directory)? {
         let name = entry?.file_name().to_string_lossy().into_owned();

@@ -22,8 +22,10 @@ pub fn free_form_object(_: &mut SchemaGenerator) -> Schema {
 /// - No default is an object: the defaults of its fields say the same, and an absent object stays absent.
 pub fn tidy(crd: &mut CustomResourceDefinition) {
     for version in &mut crd.spec.versions {
-        if let Some(schema) =
-            version.schema.as_mut().and_then(|validation| validation.open_api_v3_schema.as_mut())
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|validation| validation.open_api_v3_schema.as_mut())
         {
             schema.title = None;
             tidy_schema(schema);
@@ -36,7 +38,11 @@ fn tidy_schema(schema: &mut JSONSchemaProps) {
     if let Some(values) = schema.enum_.as_mut() {
         values.retain(|value| !value.0.is_null());
     }
-    if schema.default.as_ref().is_some_and(|value| value.0.is_null() || value.0.is_object()) {
+    if schema
+        .default
+        .as_ref()
+        .is_some_and(|value| value.0.is_null() || value.0.is_object())
+    {
         schema.default = None;
     }
     let required = schema.required.clone().unwrap_or_default();

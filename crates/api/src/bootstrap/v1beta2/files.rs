@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 pub struct File {
     /// Where the file goes on the host, as an absolute path. Each path may be used once.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 1024))]
+    // With the number of files this bounds what the API server calculates for the rule of unique paths, which it would refuse otherwise.
+    #[schemars(length(min = 1, max = 512))]
     pub path: String,
     /// Content of the file, verbatim.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,7 +31,7 @@ pub struct K0sConfigSpec {
     pub k0s: Option<serde_json::Value>,
     /// Further files for the host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 200))]
     #[x_kube(
         validation = Rule::new("self.all(f, self.exists_one(g, g.path == f.path))").message("each path may be used by one file only")
     )]
