@@ -1,1 +1,18 @@
-//! 
+//! What k0s is: versions, ClusterConfig, join tokens, PKI, kubeconfigs, install plans and the cloud-config that carries them.
+//!
+//! Everything here is a value or a pure function (the only outside thing is the random generator). No Kubernetes
+//! client, no async, no decision about Machines: the providers ask, this crate answers.
+
+pub mod arguments;
+pub mod cloud_config;
+pub mod cluster_config;
+pub mod controller;
+mod download;
+pub mod kubeconfig;
+pub mod names;
+pub mod pki;
+pub mod plan;
+mod shell;
+pub mod token;
+pub mod version;
+pub mod worker;

@@ -1,0 +1,248 @@
+//! Arguments of `k0s controller` and `k0s worker`: what users wrote, merged with what a Machine needs.
+//!
+//! Users write each entry as they would on a command line, so an entry may hold several words or quotes
+//! (`--profile custom`, `--kubelet-extra-args="--a --b"`). Entries are read as shell words without expansion and
+//! written back quoted: nothing in them can become another command.
+
+use crate::shell;
+
+const KUBELET_EXTRA_ARGS: &str = "--kubelet-extra-args";
+
+/// Label on every node that can run workloads; ties the Node to its Machine.
+pub const MACHINE_NAME_LABEL: &str = "k0smotron.io/machine-name";
+
+/// Whether these controller arguments make it run workloads as well: `--enable-worker` or `--single`.
+pub fn worker_enabled(args: &[String]) -> bool {
+    let words = words(args);
+    let enabled = |flag: &str| {
+        words
+            .iter()
+            .rev()
+            .find_map(|word| bool_flag(word, flag))
+            .unwrap_or(false)
+    };
+    enabled("--enable-worker") || enabled("--single")
+}
+
+/// Value of a flag in `--flag=value` or `--flag value` form; the last one wins, as for k0s.
+pub fn flag_value(args: &[String], flag: &str) -> Option<String> {
+    let words = words(args);
+    let following = words.iter().skip(1).map(Some).chain([None]);
+    let values = words
+        .iter()
+        .zip(following)
+        .filter_map(|(word, next)| match word.strip_prefix(flag) {
+            Some("") => next.cloned(),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
+        });
+    values.last()
+}
+
+/// The user's arguments plus `ours`, the Machine's label and node name, as words that still need quoting.
+///
+/// For a node that runs workloads: `--labels` comes first, so that k0s adds the user's own to it; the host name comes
+/// first among the kubelet's arguments, so that a user's own `--hostname-override` wins. All kubelet arguments end up
+/// in one last `--kubelet-extra-args`, of which k0s takes only one.
+pub(crate) fn merge(
+    user: &[String],
+    ours: &[&str],
+    machine_name: &str,
+    worker: bool,
+    use_system_hostname: bool,
+) -> Vec<String> {
+    let mut merged = Vec::new();
+    let mut kubelet = Vec::new();
+    if worker {
+        merged.push(format!("--labels={MACHINE_NAME_LABEL}={machine_name}"));
+        if !use_system_hostname {
+            kubelet.push(format!("--hostname-override={machine_name}"));
+        }
+    }
+    for word in words(user) {
+        match word
+            .strip_prefix(KUBELET_EXTRA_ARGS)
+            .and_then(|rest| rest.strip_prefix('='))
+        {
+            Some(args) => kubelet.push(args.to_owned()),
+            None => merged.push(word),
+        }
+    }
+    merged.extend(ours.iter().map(|word| (*word).to_owned()));
+    kubelet.retain(|args| !args.is_empty());
+    if !kubelet.is_empty() {
+        merged.push(format!("{KUBELET_EXTRA_ARGS}={}", kubelet.join(" ")));
+    }
+    merged
+}
+
+/// Command line of quoted words.
+pub(crate) fn command_line<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<_> = words.into_iter().map(shell::quote).collect();
+    quoted.join(" ")
+}
+
+/// The words of all entries.
+///
+/// The value of `--…-extra-args` is a command line of its own and stays one word, whether it was written with `=`, after
+/// a space or as the next entry, with quotes or without: split, its second half would go to k0s.
+fn words(args: &[String]) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut args = args.iter().map(|arg| arg.trim());
+    while let Some(arg) = args.next() {
+        let end = arg
+            .find(|c: char| c == '=' || c.is_whitespace())
+            .unwrap_or(arg.len());
+        let (flag, rest) = arg.split_at(end);
+        if flag.starts_with("--") && flag.ends_with("-extra-args") {
+            let value = if rest.is_empty() {
+                args.next().unwrap_or_default()
+            } else {
+                rest.get(1..).unwrap_or_default()
+            };
+            words.push(format!("{flag}={}", unquote(value.trim())));
+        } else {
+            words.extend(shell::split(arg));
+        }
+    }
+    words
+}
+
+/// Takes one pair of quotes away that encloses the whole text.
+fn unquote(text: &str) -> &str {
+    let inner = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
+    inner('"').or_else(|| inner('\'')).unwrap_or(text)
+}
+
+/// What `word` says about a boolean flag, if it is that flag.
+fn bool_flag(word: &str, flag: &str) -> Option<bool> {
+    match word.strip_prefix(flag)? {
+        "" => Some(true),
+        rest => match rest.strip_prefix('=')? {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+            _ => Some(false),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn args(args: &[&str]) -> Vec<String> {
+        args.iter().map(|arg| (*arg).to_owned()).collect()
+    }
+
+    #[test]
+    fn recognises_every_way_to_enable_the_worker() {
+        for yes in [
+            &["--enable-worker"][..],
+            &["--enable-worker=true"],
+            &["--single"],
+            &["--debug", "--single=true"],
+            &["--no-taints --enable-worker"],
+            &["--enable-worker=false", "--enable-worker"],
+        ] {
+            assert!(worker_enabled(&args(yes)), "{yes:?}");
+        }
+        for no in [
+            &[][..],
+            &["--enable-worker=false"],
+            &["--enable-workers"],
+            &["--labels=--enable-worker"],
+            &["--enable-worker", "--enable-worker=false"],
+            &["--kubelet-extra-args", "--single"],
+        ] {
+            assert!(!worker_enabled(&args(no)), "{no:?}");
+        }
+    }
+
+    #[test]
+    fn finds_flag_values_in_both_forms() {
+        for form in [
+            &["--data-dir=/data"][..],
+            &["--data-dir", "/data"],
+            &["--data-dir /data"],
+            &["--data-dir='/data'"],
+            &["--data-dir=/old", "--debug", "--data-dir=/data"],
+        ] {
+            assert_eq!(
+                flag_value(&args(form), "--data-dir").as_deref(),
+                Some("/data"),
+                "{form:?}"
+            );
+        }
+        assert_eq!(flag_value(&args(&["--data-dir"]), "--data-dir"), None);
+        assert_eq!(flag_value(&args(&["--data-directory=/x"]), "--data-dir"), None);
+    }
+
+    #[test]
+    fn folds_kubelet_arguments_into_one() {
+        let expected = "--kubelet-extra-args=--hostname-override=m1 --my-arg=value --v=4";
+        for form in [
+            &["--kubelet-extra-args=\"--my-arg=value --v=4\""][..],
+            &["--kubelet-extra-args='--my-arg=value --v=4'"],
+            &["--kubelet-extra-args=--my-arg=value --v=4"],
+            &["--kubelet-extra-args --my-arg=value --v=4"],
+            &["--kubelet-extra-args \"--my-arg=value --v=4\""],
+            &["--kubelet-extra-args", "--my-arg=value --v=4"],
+            &[
+                "--kubelet-extra-args=--my-arg=value",
+                "--kubelet-extra-args=--v=4",
+            ],
+        ] {
+            let merged = merge(&args(form), &[], "m1", true, false);
+            assert_eq!(
+                merged,
+                ["--labels=k0smotron.io/machine-name=m1", expected],
+                "{form:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn passes_everything_else_through_in_order() {
+        let user = args(&[
+            "--debug",
+            "--labels=a=b",
+            "--taints",
+            "x=y:NoSchedule",
+            "--profile custom",
+        ]);
+        assert_eq!(
+            merge(&user, &[], "m1", true, true),
+            [
+                "--labels=k0smotron.io/machine-name=m1",
+                "--debug",
+                "--labels=a=b",
+                "--taints",
+                "x=y:NoSchedule",
+                "--profile",
+                "custom"
+            ]
+        );
+        assert_eq!(merge(&user, &[], "m1", false, false).first().unwrap(), "--debug");
+        assert!(merge(&[], &[], "m1", false, false).is_empty());
+        assert!(merge(&args(&["--kubelet-extra-args="]), &[], "m1", false, false).is_empty());
+    }
+
+    #[test]
+    fn keeps_other_extra_args_whole() {
+        let user = args(&["--kube-controller-manager-extra-args=--a=1 --b=2"]);
+        assert_eq!(
+            merge(&user, &[], "m1", false, false),
+            ["--kube-controller-manager-extra-args=--a=1 --b=2"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_a_user_writes_ends_the_command(user in proptest::collection::vec("\\PC{0,20}", 0..4)) {
+            let merged = merge(&user, &[], "m1", true, false);
+            let line = command_line(merged.iter().map(String::as_str));
+            prop_assert_eq!(shell::split(&line), merged);
+        }
+    }
+}
