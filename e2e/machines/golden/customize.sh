@@ -20,7 +20,7 @@ ln -s /usr/lib/cni /opt/cni/bin
 mkdir -p /var/lib/k0s
 
 systemctl set-default multi-user.target
-systemctl enable ssh.service pause-image.path
+systemctl enable ssh.service shared-root.service pause-image.path
 
 # - sysctl, modules-load, remount-fs: would act on the host's kernel, or fail for want of one of their own.
 # - getty: there is no terminal.  - timers: there is no package mirror, and a benchmark must not meet them.

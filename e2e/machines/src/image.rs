@@ -28,7 +28,7 @@ const PACKAGES: &str = include_str!("../golden/packages.txt");
 const CUSTOMIZE: &str = include_str!("../golden/customize.sh");
 
 /// Destination in the root, mode, content.
-const FILES: [(&str, u32, &str); 5] = [
+const FILES: [(&str, u32, &str); 6] = [
     (
         "etc/systemd/journald.conf.d/machine.conf",
         0o644,
@@ -50,6 +50,11 @@ const FILES: [(&str, u32, &str); 5] = [
         include_str!("../golden/files/pause-image.service"),
     ),
     (
+        "etc/systemd/system/shared-root.service",
+        0o644,
+        include_str!("../golden/files/shared-root.service"),
+    ),
+    (
         "usr/local/share/k0smotron/import-pause-image",
         0o755,
         include_str!("../golden/files/import-pause-image"),
@@ -64,7 +69,7 @@ pub struct MachineImage {
 
 impl MachineImage {
     /// A machine with etcd, the Kubernetes binaries and containerd in its PATH. Builds what is missing, with one
-    /// progress line for each long step; minutes the first time, nothing after that.
+    /// progress line for each long step; minutes the first time, nothing after that. Blocks its thread.
     ///
     /// # Errors
     /// Go, mmdebstrap or a C compiler is missing or fails, or the cache cannot be written.

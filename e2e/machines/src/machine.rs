@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -90,12 +90,8 @@ impl Machine {
             image: image.clone(),
         };
         let bundle = place.bundle();
+        reserve(&place, &record).await?;
         fs::create_dir_all(&bundle).with_context(|| format!("cannot make {}", bundle.display()))?;
-        place.write(&record)?;
-        if let Some(other) = others_with_index(&place, spec.index)? {
-            clear(&place).await?;
-            bail!("machine {other} has index {} already", spec.index);
-        }
         fs::write(
             bundle.join("config.json"),
             oci::config(&place, &record).to_string(),
@@ -106,6 +102,9 @@ impl Machine {
         disk::write_identity(&place, spec).await?;
         let machine = Self { place, record };
         machine.boot().await?;
+        // Later on, a failed unit is an affair of whoever installed it.
+        let failed = machine.exec("systemctl --failed --plain --no-legend").await?;
+        ensure!(failed.trim().is_empty(), "failed units: {}", failed.trim());
         Ok(machine)
     }
 
@@ -144,15 +143,17 @@ impl Machine {
         let begin = Instant::now();
         let address = SocketAddr::from((self.address(), 22));
         loop {
-            let state = runc::exec(&self.place, "systemctl is-system-running", EXEC_DEADLINE).await?;
+            let state = self.try_exec("systemctl is-system-running").await?;
             let state = state.stdout.trim();
-            if state == "running" && answers(address).await {
+            if matches!(state, "running" | "degraded") && answers(address).await {
                 return Ok(());
             }
-            if state == "degraded" || begin.elapsed() > BOOT_DEADLINE {
-                let failed = self.try_exec("systemctl --failed --plain --no-legend").await?;
-                bail!("systemd says {state:?}; failed units: {:?}", failed.stdout.trim());
-            }
+            ensure!(
+                begin.elapsed() < BOOT_DEADLINE,
+                "after {} s systemd says {state:?} and sshd on {address} does not answer; see `runc exec {} journalctl`",
+                BOOT_DEADLINE.as_secs(),
+                self.id()
+            );
             sleep(Duration::from_millis(100)).await;
         }
     }
@@ -278,11 +279,10 @@ async fn stop(place: &Place) -> Result<()> {
 
 /// Removes all there is of a machine, in the order that lets nothing hold on to what comes next.
 async fn clear(place: &Place) -> Result<()> {
-    let index = place.read()?.map(|record| record.index);
     runc::remove(place).await?;
     cgroup::remove(place).await?;
     disk::unmount(place).await?;
-    network::detach(place, index).await?;
+    network::detach(place).await?;
     let directory = place.directory();
     // Takes a while with a real etcd or containerd in it, and other tasks have timers.
     let removed = tokio::task::spawn_blocking({
@@ -324,15 +324,21 @@ fn directory_names(directory: &std::path::Path) -> Result<Vec<String>> {
         .collect()
 }
 
-/// Two machines with one address would both half work. Both records are on disk before either looks, so of two
-/// starts at once at least one sees the other.
-fn others_with_index(place: &Place, index: u8) -> Result<Option<String>> {
+/// Writes the record, unless another machine has the index: two machines with one address would both half work.
+async fn reserve(place: &Place, record: &Record) -> Result<()> {
+    let _lock = state::lock(place.instance).await?;
     for other in places(place.instance)? {
-        if other.name != place.name && other.read()?.is_some_and(|record| record.index == index) {
-            return Ok(Some(other.name));
-        }
+        let index = other.read()?.map(|record| record.index);
+        ensure!(
+            other == *place || index != Some(record.index),
+            "machine {} has index {} already",
+            other.name,
+            record.index
+        );
     }
-    Ok(None)
+    fs::create_dir_all(place.directory())
+        .with_context(|| format!("cannot make {}", place.directory().display()))?;
+    place.write(record)
 }
 
 /// Whether sshd sends its banner.

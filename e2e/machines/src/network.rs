@@ -35,6 +35,7 @@ impl Network {
             "an instance number is 1 to 254, not {instance}"
         );
         let network = Self { instance };
+        let _lock = state::lock(instance).await?;
         raise_inotify_limit()?;
         let (bridge, host) = (network.bridge(), network.host());
         // A bridge without an address of its own takes that of a port, and changes it as ports come and go: machines
@@ -53,6 +54,7 @@ impl Network {
     /// # Errors
     /// A machine is left ([`crate::stop_all`] comes first), or the bridge cannot be removed.
     pub async fn down(instance: u8) -> Result<()> {
+        let _lock = state::lock(instance).await?;
         let left = places(instance)?;
         ensure!(
             left.is_empty(),
@@ -132,18 +134,15 @@ pub(crate) async fn attach(place: &Place, index: u8) -> Result<()> {
 }
 
 /// Removes namespace and veth pair, whatever there is of them.
-pub(crate) async fn detach(place: &Place, index: Option<u8>) -> Result<()> {
+pub(crate) async fn detach(place: &Place) -> Result<()> {
+    if !namespace(place).exists() {
+        return Ok(());
+    }
+    let id = place.id();
     // The pair would go with its namespace, but only some time after the last process in it.
-    if let Some(port) = index
-        .map(|index| port(place.instance, index))
-        .filter(|port| exists(port))
-    {
-        run("ip", &["link", "delete", &port]).await?;
-    }
-    if namespace(place).exists() {
-        run("ip", &["netns", "delete", &place.id()]).await?;
-    }
-    Ok(())
+    // Failure means that there is none; if the namespace itself is broken, the next command says so.
+    let _ = run("ip", &["-netns", &id, "link", "delete", "eth0"]).await;
+    run("ip", &["netns", "delete", &id]).await.map(drop)
 }
 
 /// Path of the machine's network namespace.

@@ -91,8 +91,6 @@ pub(crate) fn config(place: &Place, record: &Record) -> Value {
                 {"type": "network", "path": namespace(place)},
             ],
             "sysctl": sysctl(),
-            // systemd leaves propagation alone in a container, and kubelet wants it.
-            "rootfsPropagation": "rshared",
             "maskedPaths": nothing,
             "readonlyPaths": nothing,
         },

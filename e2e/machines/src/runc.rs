@@ -1,6 +1,8 @@
-//! `runc`, as far as machines need it. Its state is its own, under `/run/runc`: `runc list` shows the machines.
+//! `runc`, as far as machines need it. Its state is where it keeps that by default: `runc list` shows the machines.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use crate::state::Place;
 
 /// A killed container is gone when the kernel has taken down its processes and mounts.
 const GONE_DEADLINE: Duration = Duration::from_secs(20);
+
+const STATE: &str = "/run/runc";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -66,7 +70,7 @@ pub(crate) async fn start(place: &Place) -> Result<()> {
         status.success(),
         "runc run {}: {}",
         place.id(),
-        std::fs::read_to_string(&log).unwrap_or_default().trim()
+        fs::read_to_string(&log).unwrap_or_default().trim()
     );
     Ok(())
 }
@@ -90,7 +94,7 @@ pub(crate) async fn remove(place: &Place) -> Result<()> {
     let begin = Instant::now();
     loop {
         match status(place).await? {
-            None => return Ok(()),
+            None => return forget(&id),
             // A frozen process does not even die.
             Some(Status::Paused) => resume(place).await?,
             Some(Status::Stopped) => {
@@ -104,5 +108,13 @@ pub(crate) async fn remove(place: &Place) -> Result<()> {
         }
         ensure!(begin.elapsed() < GONE_DEADLINE, "{id} does not die");
         sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A runc that was killed early leaves a directory that is no container for `state` and `delete`, and one for `run`.
+fn forget(id: &str) -> Result<()> {
+    match fs::remove_dir_all(Path::new(STATE).join(id)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("cannot remove runc's state"),
+        _ => Ok(()),
     }
 }

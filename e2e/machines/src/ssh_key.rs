@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::command::run;
-use crate::state::instance_directory;
+use crate::state;
 
 /// An Ed25519 key pair under the instance's state directory, removed by [`crate::Network::down`].
 #[derive(Clone, Debug)]
@@ -22,7 +22,8 @@ impl SshKey {
     /// # Errors
     /// `ssh-keygen` is missing, or the state directory cannot be written.
     pub async fn generate(instance: u8) -> Result<Self> {
-        let directory = instance_directory(instance).join("ssh");
+        let _lock = state::lock(instance).await?;
+        let directory = state::instance_directory(instance).join("ssh");
         fs::create_dir_all(&directory)
             .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)))
             .with_context(|| format!("cannot make {}", directory.display()))?;
@@ -38,6 +39,7 @@ impl SshKey {
                 &["-q", "-t", "ed25519", "-N", "", "-C", &comment, "-f", &file],
             )
             .await?;
+            // The private key last: it is what tells that the pair is complete.
             fs::rename(new.with_extension("pub"), path.with_extension("pub"))?;
             fs::rename(&new, &path)?;
         }

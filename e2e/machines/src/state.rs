@@ -124,6 +124,11 @@ pub(crate) fn address(instance: u8, index: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 88, instance, index.saturating_add(10))
 }
 
+/// Waits until no other process or task makes or removes what all machines of the instance share.
+pub(crate) async fn lock(instance: u8) -> Result<Lock> {
+    Lock::take(Path::new(LOCKS).join(format!("k0sm-{instance}.lock"))).await
+}
+
 /// An advisory lock on a file that is removed when the lock is released.
 pub(crate) struct Lock {
     path: PathBuf,

@@ -1,0 +1,187 @@
+//! Machines as their users see them: from the host, from each other, and after they are gone.
+
+#[cfg(test)]
+mod support;
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use k0smotron_e2e_machines::{Machine, MachineImage, MachineSpec, list, serve_file};
+use support::{scene, shell, ssh, text, traces};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_machines_from_start_to_stop() {
+    scene(91, |network, key| async move {
+        let image = MachineImage::with_binaries(&[]).unwrap();
+        let specs = [
+            MachineSpec::new("a", 0, key.public()),
+            MachineSpec::new("b", 1, key.public()),
+        ];
+        let machines = try_join_all(specs.iter().map(|spec| Machine::start(&network, &image, spec)))
+            .await
+            .unwrap();
+        let [a, b] = machines.as_slice() else {
+            panic!("two machines")
+        };
+        assert_eq!(
+            (a.address().to_string(), b.address().to_string()),
+            ("10.88.91.10".into(), "10.88.91.11".into())
+        );
+
+        // Three logins with three sets of rights, and no other key opens the door.
+        assert_eq!(
+            text(&ssh(key.path(), "root@10.88.91.10", "id -un; hostname")),
+            "root\na"
+        );
+        assert_eq!(
+            text(&ssh(key.path(), "admin@10.88.91.10", "id -un; sudo -n id -un")),
+            "admin\nroot"
+        );
+        assert!(ssh(key.path(), "guest@10.88.91.10", "true").status.success());
+        assert!(
+            !ssh(key.path(), "guest@10.88.91.10", "sudo -n true")
+                .status
+                .success()
+        );
+        let stranger = tempfile::tempdir().unwrap();
+        let stranger = stranger.path().join("key");
+        text(&shell(&format!(
+            "ssh-keygen -q -t ed25519 -N '' -f {}",
+            stranger.display()
+        )));
+        assert!(!ssh(&stranger, "root@10.88.91.10", "true").status.success());
+
+        // Each has an identity of its own.
+        for command in [
+            "cat /etc/machine-id",
+            "cat /etc/ssh/ssh_host_ed25519_key.pub",
+            "cat /etc/cni/net.d/*",
+        ] {
+            assert_ne!(
+                a.exec(command).await.unwrap(),
+                b.exec(command).await.unwrap(),
+                "{command}"
+            );
+        }
+        assert_eq!(
+            a.exec("systemctl is-system-running").await.unwrap().trim(),
+            "running"
+        );
+        assert!(
+            a.exec("findmnt -no PROPAGATION /")
+                .await
+                .unwrap()
+                .contains("shared")
+        );
+
+        // Machines reach each other and the host; look-ups fail at once.
+        let banner = a.exec("timeout 2 head -c 4 < /dev/tcp/10.88.91.11/22").await;
+        assert!(banner.is_err(), "sh has no /dev/tcp");
+        let banner = a
+            .exec("bash -c 'head -c 4 < /dev/tcp/10.88.91.11/22'")
+            .await
+            .unwrap();
+        assert_eq!(banner, "SSH-");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "k0s binary").unwrap();
+        let listener = TcpListener::bind((network.host(), 8080)).await.unwrap();
+        let server = tokio::spawn({
+            let path = file.path().to_owned();
+            async move { serve_file(listener, "/k0s", &path).await.map(drop) }
+        });
+        assert_eq!(
+            b.exec("curl -fsS http://10.88.91.1:8080/k0s").await.unwrap(),
+            "k0s binary"
+        );
+        assert!(b.exec("curl -fsS http://10.88.91.1:8080/other").await.is_err());
+        server.abort();
+        let lookup = timeout(Duration::from_secs(3), a.try_exec("getent ahosts quay.io")).await;
+        assert!(!lookup.expect("fails fast").unwrap().success());
+
+        // A second start adopts what runs, also with another key.
+        let before = a
+            .exec("cat /proc/sys/kernel/random/boot_id; ps -o lstart= -p 1")
+            .await
+            .unwrap();
+        let mut spec = specs[0].clone();
+        spec.authorized_keys
+            .push(text(&shell(&format!("cat {}.pub", stranger.display()))));
+        let again = Machine::start(&network, &image, &spec).await.unwrap();
+        assert_eq!(&again, a);
+        assert_eq!(
+            a.exec("cat /proc/sys/kernel/random/boot_id; ps -o lstart= -p 1")
+                .await
+                .unwrap(),
+            before
+        );
+        assert!(ssh(&stranger, "admin@10.88.91.10", "true").status.success());
+
+        // Neither another index for a running machine nor one index for two.
+        spec.index = 5;
+        let error = Machine::start(&network, &image, &spec).await.unwrap_err();
+        assert!(format!("{error:#}").contains("runs with index 0"), "{error:#}");
+        let error = Machine::start(&network, &image, &MachineSpec::new("c", 1, key.public()))
+            .await
+            .unwrap_err();
+        assert!(
+            format!("{error:#}").contains("machine b has index 1"),
+            "{error:#}"
+        );
+        assert_eq!(list(91).unwrap(), machines);
+
+        // A frozen machine keeps its connections waiting, and goes on where it was.
+        b.freeze().await.unwrap();
+        assert!(!ssh(key.path(), "root@10.88.91.11", "true").status.success());
+        b.thaw().await.unwrap();
+        text(&ssh(key.path(), "root@10.88.91.11", "true"));
+
+        // Power off keeps the disk; a start from nothing does not.
+        b.exec("echo kept > /etc/kept; echo kept > /var/lib/k0s/kept; sync")
+            .await
+            .unwrap();
+        b.power_off().await.unwrap();
+        assert!(!ssh(key.path(), "root@10.88.91.11", "true").status.success());
+        b.power_on().await.unwrap();
+        assert_eq!(
+            b.exec("cat /etc/kept /var/lib/k0s/kept").await.unwrap(),
+            "kept\nkept\n"
+        );
+        b.power_off().await.unwrap();
+        let b = Machine::start(&network, &image, &specs[1]).await.unwrap();
+        assert!(b.exec("ls /etc/kept /var/lib/k0s/kept").await.is_err());
+
+        // One that is frozen is stopped as well, and the other one stays.
+        b.freeze().await.unwrap();
+        b.stop().await.unwrap();
+        b.stop().await.unwrap();
+        assert!(
+            !traces(91)
+                .iter()
+                .any(|trace| trace.contains("k0sm-91-b") || trace.contains("k0sm91v1"))
+        );
+        assert!(ssh(key.path(), "root@10.88.91.10", "true").status.success());
+    })
+    .await;
+}
+
+/// Wherever a start is interrupted, the next one succeeds and a stop leaves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_start_is_no_obstacle() {
+    scene(92, |network, key| async move {
+        let image = MachineImage::with_binaries(&[]).unwrap();
+        let spec = MachineSpec::new("m", 0, key.public());
+        for milliseconds in [10, 30, 60, 100, 150, 220, 300, 400, 600] {
+            let start = Machine::start(&network, &image, &spec);
+            let _interrupted = timeout(Duration::from_millis(milliseconds), start).await;
+        }
+        let machine = Machine::start(&network, &image, &spec).await.unwrap();
+        assert_eq!(text(&ssh(key.path(), "root@10.88.92.10", "hostname")), "m");
+        // Even without its record, a machine is found and stopped.
+        std::fs::remove_file("/var/lib/k0smotron-e2e/92/machines/m/machine.json").unwrap();
+        assert_eq!(machine.name(), "m");
+        assert_eq!(list(92).unwrap(), []);
+    })
+    .await;
+}
