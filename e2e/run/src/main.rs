@@ -1,1 +1,76 @@
-fn main() {}
+//! `e2e`: quickstart, test suites and benchmarks on a management plane and machines of this host.
+//!
+//! Each has an instance number of its own, so that they run side by side; `K0SMOTRON_INSTANCE` overrides it.
+
+mod bench;
+mod cluster;
+mod k0s;
+mod progress;
+mod quickstart;
+mod ssh;
+mod suites;
+mod testbed;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Parser)]
+#[command(
+    name = "e2e",
+    about = "Quickstart, suites and benchmarks of k0smotron on this host"
+)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A cluster on two machines, left running.
+    Quickstart {
+        #[arg(value_enum)]
+        action: Action,
+    },
+    /// A test suite: `smoke` (a part of `make test`) or `machines`.
+    Suite { name: String },
+    /// A benchmark: `machines`.
+    Bench { name: String },
+    /// Takes down every machine and plane of an instance, whatever state it is in.
+    Down { instance: u8 },
+    /// Serves one file over HTTP; the k0s binary for the machines' `downloadURL`.
+    #[command(hide = true)]
+    Serve {
+        address: SocketAddr,
+        path: String,
+        file: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Action {
+    Up,
+    Down,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match Options::parse().command {
+        Command::Quickstart { action: Action::Up } => quickstart::up().await,
+        Command::Quickstart { action: Action::Down } => quickstart::down().await,
+        Command::Suite { name } => suites::run(&name).await,
+        Command::Bench { name } => bench::run(&name).await,
+        Command::Down { instance } => testbed::down(instance).await,
+        Command::Serve { address, path, file } => {
+            let listener = tokio::net::TcpListener::bind(address).await?;
+            match k0smotron_e2e_machines::serve_file(listener, &path, &file).await? {}
+        }
+    }
+}

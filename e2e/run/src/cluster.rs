@@ -1,0 +1,308 @@
+//! A workload cluster on a testbed: made, followed until its nodes are Ready, deleted.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use k0smotron_api::{
+    capi::{Cluster, Machine},
+    control_plane::v1beta2::K0sControlPlane,
+    infrastructure::v1beta2::RemoteMachine,
+};
+use k0smotron_e2e_plane::manifests;
+use k8s_openapi::api::core::v1::{Node, Secret};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{DeleteParams, ListParams},
+    config::Kubeconfig,
+};
+
+use crate::{
+    progress::{seconds, until},
+    testbed::Testbed,
+};
+
+/// Longest that a cluster may take to come up or to go; far beyond what it takes, so that only a hang meets it.
+const LIMIT: Duration = Duration::from_secs(300);
+const POLL: Duration = Duration::from_millis(100);
+
+/// When what was first seen, counted from the apply.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timeline {
+    pub api_answers: Duration,
+    pub initialized: Duration,
+    pub node_ready: Duration,
+}
+
+/// A workload cluster of the testbed.
+pub struct WorkloadCluster<'a> {
+    pub name: String,
+    pub namespace: String,
+    testbed: &'a Testbed,
+    client: Client,
+}
+
+impl<'a> WorkloadCluster<'a> {
+    /// # Errors
+    /// When there is no client for the management plane.
+    pub fn new(testbed: &'a Testbed, name: &str) -> Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            namespace: "default".to_owned(),
+            testbed,
+            client: testbed.plane.client()?,
+        })
+    }
+
+    /// Applies the manifests and waits until `workers` worker nodes are Ready. `tell` is given one line for every change of
+    /// a Machine.
+    ///
+    /// # Errors
+    /// When an object is refused, or the nodes are not Ready within minutes (with what the Machines say).
+    pub async fn create(&self, manifests: &str, workers: usize, tell: impl Fn(&str)) -> Result<Timeline> {
+        let begun = Instant::now();
+        manifests::apply(&self.client, manifests, &self.namespace).await?;
+        let follow = self.follow_machines(begun, &tell);
+        let timeline = tokio::select! {
+            timeline = self.milestones(begun, workers) => timeline,
+            result = follow => result.and_then(|()| unreachable()),
+        };
+        match timeline {
+            Ok(timeline) => Ok(timeline),
+            Err(error) => Err(error.context(self.report().await)),
+        }
+    }
+
+    async fn milestones(&self, begun: Instant, workers: usize) -> Result<Timeline> {
+        let kubeconfig = until("kubeconfig Secret", LIMIT, POLL, || self.kubeconfig()).await?;
+        let workload = client(&kubeconfig).await?;
+        until("API server of the cluster", LIMIT, POLL, || async {
+            Ok(workload.apiserver_version().await.ok())
+        })
+        .await?;
+        let api_answers = begun.elapsed();
+        let control_planes: Api<K0sControlPlane> = Api::namespaced(self.client.clone(), &self.namespace);
+        until("control plane initialized", LIMIT, POLL, || async {
+            let all = control_planes.list(&self.of_cluster()).await?;
+            let initialized = |control_plane: &K0sControlPlane| {
+                let initialization = control_plane.status.as_ref()?.initialization.as_ref()?;
+                initialization.control_plane_initialized
+            };
+            Ok(all
+                .iter()
+                .any(|found| initialized(found) == Some(true))
+                .then_some(()))
+        })
+        .await?;
+        let initialized = begun.elapsed();
+        let nodes: Api<Node> = Api::all(workload);
+        until("worker nodes Ready", LIMIT, POLL, || async {
+            let ready = nodes
+                .list(&ListParams::default())
+                .await?
+                .iter()
+                .filter(|node| is_ready(node))
+                .count();
+            Ok((ready >= workers).then_some(()))
+        })
+        .await?;
+        Ok(Timeline {
+            api_answers,
+            initialized,
+            node_ready: begun.elapsed(),
+        })
+    }
+
+    /// Says every change of a Machine's phase or of what it waits for, until dropped.
+    async fn follow_machines(&self, begun: Instant, tell: &impl Fn(&str)) -> Result<()> {
+        let machines: Api<Machine> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut said = BTreeMap::new();
+        loop {
+            for machine in machines.list(&self.of_cluster()).await? {
+                let text = describe(&machine);
+                if said.insert(machine.name_any(), text.clone()).as_ref() != Some(&text) {
+                    tell(&format!(
+                        "{:>7}  {} {text}",
+                        seconds(begun.elapsed()),
+                        machine.name_any()
+                    ));
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The kubeconfig that users get, once it is there.
+    ///
+    /// # Errors
+    /// When the API server does not answer or the Secret holds no text.
+    pub async fn kubeconfig(&self) -> Result<Option<String>> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let Some(secret) = secrets.get_opt(&format!("{}-kubeconfig", self.name)).await? else {
+            return Ok(None);
+        };
+        let value = secret
+            .data
+            .as_ref()
+            .and_then(|data| data.get("value"))
+            .context("a Secret without value")?;
+        Ok(Some(String::from_utf8(value.0.clone())?))
+    }
+
+    /// A client of the workload cluster.
+    ///
+    /// # Errors
+    /// When there is no kubeconfig yet.
+    pub async fn workload(&self) -> Result<Client> {
+        client(
+            &self
+                .kubeconfig()
+                .await?
+                .context("the cluster has no kubeconfig yet")?,
+        )
+        .await
+    }
+
+    /// Waits until every Machine has its Node and says Running.
+    ///
+    /// # Errors
+    /// When that is not so within minutes, with what the Machines say.
+    pub async fn wait_until_running(&self, machines_with_node: usize) -> Result<()> {
+        let machines: Api<Machine> = Api::namespaced(self.client.clone(), &self.namespace);
+        let running = until("Machines with their Nodes", LIMIT, POLL, || async {
+            let found = machines.list(&self.of_cluster()).await?;
+            let with_node = found
+                .iter()
+                .filter(|machine| machine.node_name().is_some())
+                .count();
+            Ok((with_node >= machines_with_node).then_some(()))
+        });
+        match running.await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.context(self.report().await)),
+        }
+    }
+
+    /// Deletes the Cluster, waits until nothing of it is left, and returns how long that took.
+    ///
+    /// # Errors
+    /// When something is left after minutes, with what the objects say.
+    pub async fn delete(&self) -> Result<Duration> {
+        let clusters: Api<Cluster> = Api::namespaced(self.client.clone(), &self.namespace);
+        let remote: Api<RemoteMachine> = Api::namespaced(self.client.clone(), &self.namespace);
+        let begun = Instant::now();
+        clusters.delete(&self.name, &DeleteParams::default()).await?;
+        let gone = until("deletion of the Cluster", LIMIT, POLL, || async {
+            let left = clusters.get_opt(&self.name).await?.is_some()
+                || !remote.list(&self.of_cluster()).await?.items.is_empty();
+            Ok((!left).then_some(()))
+        });
+        match gone.await {
+            Ok(()) => Ok(begun.elapsed()),
+            Err(error) => Err(error.context(self.report().await)),
+        }
+    }
+
+    /// The Machines of the cluster.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn machines(&self) -> Result<Vec<Machine>> {
+        let machines: Api<Machine> = Api::namespaced(self.client.clone(), &self.namespace);
+        Ok(machines.list(&self.of_cluster()).await?.items)
+    }
+
+    fn of_cluster(&self) -> ListParams {
+        ListParams::default().labels(&format!("cluster.x-k8s.io/cluster-name={}", self.name))
+    }
+
+    /// What the objects of the cluster say, for a person who wants to know why nothing moves.
+    async fn report(&self) -> String {
+        let mut lines = vec![format!("what the objects of {} say:", self.name)];
+        if let Ok(machines) = self.machines().await {
+            lines.extend(
+                machines
+                    .iter()
+                    .map(|machine| format!("  Machine {} {}", machine.name_any(), describe(machine))),
+            );
+        }
+        let remote: Api<RemoteMachine> = Api::namespaced(self.client.clone(), &self.namespace);
+        for found in remote
+            .list(&self.of_cluster())
+            .await
+            .map(|list| list.items)
+            .unwrap_or_default()
+        {
+            let conditions = found
+                .status
+                .as_ref()
+                .map(|status| status.conditions.as_slice())
+                .unwrap_or_default();
+            for condition in conditions {
+                lines.push(format!(
+                    "  RemoteMachine {} {}={} {} {}",
+                    found.name_any(),
+                    condition.type_,
+                    condition.status,
+                    condition.reason,
+                    condition.message
+                ));
+            }
+        }
+        lines.push(format!(
+            "logs are in {}",
+            self.testbed.plane.directory().display()
+        ));
+        lines.join("\n")
+    }
+}
+
+fn unreachable() -> Result<Timeline> {
+    anyhow::bail!("following the Machines ended")
+}
+
+/// Phase, and what the Machine waits for.
+fn describe(machine: &Machine) -> String {
+    let phase = machine.phase().unwrap_or("Pending");
+    let waiting = ["InfrastructureReady", "BootstrapConfigReady"]
+        .iter()
+        .filter_map(|type_| machine.condition(type_))
+        .find(|condition| condition.status != "True" && !condition.message.is_empty());
+    match waiting {
+        Some(condition) if phase != "Running" => {
+            format!(
+                "{phase}: {}",
+                condition.message.lines().next().unwrap_or_default()
+            )
+        }
+        _ => phase.to_owned(),
+    }
+}
+
+/// Whether the node says so.
+pub fn is_ready(node: &Node) -> bool {
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
+    conditions
+        .iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// A client for a kubeconfig's text, without retries of its own.
+///
+/// # Errors
+/// When the kubeconfig cannot be used.
+pub async fn client(kubeconfig: &str) -> Result<Client> {
+    ensure!(!kubeconfig.is_empty(), "an empty kubeconfig");
+    let mut config =
+        Config::from_custom_kubeconfig(Kubeconfig::from_yaml(kubeconfig)?, &Default::default()).await?;
+    config.connect_timeout = Some(Duration::from_secs(1));
+    config.read_timeout = Some(Duration::from_secs(5));
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}

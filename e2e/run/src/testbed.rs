@@ -1,0 +1,153 @@
+//! Everything a scenario runs on: a management plane with Cluster API and our managers, and machines.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use k0smotron_e2e_machines::{Machine, MachineImage, MachineSpec, Network, SshKey, stop_all};
+use k0smotron_e2e_plane::{
+    Plane,
+    clusterctl::{self, Clusterctl},
+    managers::{self, Manager},
+};
+
+use crate::{
+    k0s::{self, K0s},
+    progress::step,
+};
+
+/// The version of our providers that is installed.
+pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
+/// Port on the bridge where the k0s binary is served.
+const K0S_PORT: u16 = 8080;
+
+/// Instances, one each, so that they run side by side.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    Quickstart,
+    Suite,
+    Bench,
+}
+
+impl Purpose {
+    /// `K0SMOTRON_INSTANCE`, or the purpose's own.
+    ///
+    /// # Errors
+    /// When the variable is no number.
+    pub fn instance(self) -> Result<u8> {
+        match std::env::var("K0SMOTRON_INSTANCE") {
+            Ok(text) if !text.is_empty() => text
+                .parse()
+                .with_context(|| format!("K0SMOTRON_INSTANCE={text:?}")),
+            _ => Ok(match self {
+                Self::Quickstart => 1,
+                Self::Suite => 2,
+                Self::Bench => 3,
+            }),
+        }
+    }
+}
+
+/// A running testbed. Dropping it leaves everything running; [`down`] ends it.
+pub struct Testbed {
+    pub plane: Plane,
+    pub clusterctl: Clusterctl,
+    pub managers: Vec<Manager>,
+    pub network: Network,
+    pub machines: Vec<Machine>,
+    pub key: SshKey,
+    pub k0s: K0s,
+}
+
+impl Testbed {
+    /// Starts what does not run yet: machines of these names, the plane, Cluster API and our managers.
+    ///
+    /// # Errors
+    /// With the step that failed.
+    pub async fn up(instance: u8, names: &[&str]) -> Result<Self> {
+        let k0s = k0s::find().await?;
+        println!("k0s: {} ({})", k0s.kind, k0s.path.display());
+        let image = tokio::task::spawn_blocking(MachineImage::with_components).await??;
+        let key = SshKey::generate(instance).await?;
+        let network = Network::up(instance).await?;
+        let machines = step(&format!("{} machines", names.len()), async {
+            let specs: Vec<_> = (1u8..)
+                .zip(names)
+                .map(|(index, name)| MachineSpec::new(name, index, key.public()))
+                .collect();
+            try_join_all(specs.iter().map(|spec| Machine::start(&network, &image, spec))).await
+        })
+        .await?;
+        let plane = step("management plane", Plane::up(instance)).await?;
+        let clusterctl = step(
+            "clusterctl init, Cluster API core",
+            clusterctl::init(&plane, &repository()?, VERSION),
+        )
+        .await?;
+        let managers = step("managers", managers::start(&plane, &manager_binary()?)).await?;
+        let testbed = Self {
+            plane,
+            clusterctl,
+            managers,
+            network,
+            machines,
+            key,
+            k0s,
+        };
+        testbed.serve_k0s().await?;
+        Ok(testbed)
+    }
+
+    /// URL under which machines download k0s.
+    pub fn k0s_url(&self) -> String {
+        format!("http://{}:{K0S_PORT}/k0s", self.network.host())
+    }
+
+    async fn serve_k0s(&self) -> Result<()> {
+        let arguments = vec![
+            "serve".to_owned(),
+            format!("{}:{K0S_PORT}", self.network.host()),
+            "/k0s".to_owned(),
+            self.k0s.path.display().to_string(),
+        ];
+        self.plane
+            .run_beside("k0s-file-server", &std::env::current_exe()?, arguments)
+            .await
+    }
+
+    /// The machine of that name.
+    ///
+    /// # Errors
+    /// When the testbed has none.
+    pub fn machine(&self, name: &str) -> Result<&Machine> {
+        self.machines
+            .iter()
+            .find(|machine| machine.name() == name)
+            .with_context(|| format!("the testbed has no machine {name}"))
+    }
+}
+
+/// Ends everything of the instance, also what a run that was cut off left behind.
+///
+/// # Errors
+/// With what could not be removed.
+pub async fn down(instance: u8) -> Result<()> {
+    step("stopping managers and management plane", Plane::down(instance)).await?;
+    step("stopping machines", stop_all(instance)).await?;
+    Network::down(instance).await
+}
+
+/// The repository that `make components` wrote.
+pub fn repository() -> Result<PathBuf> {
+    in_checkout(&Path::new("target/dist").join(VERSION), "make components")
+}
+
+/// The manager that `make build` built.
+pub fn manager_binary() -> Result<PathBuf> {
+    in_checkout(Path::new("target/release/k0smotron-manager"), "make build")
+}
+
+fn in_checkout(path: &Path, made_by: &str) -> Result<PathBuf> {
+    path.canonicalize()
+        .with_context(|| format!("{} is not there; `{made_by}` writes it", path.display()))
+}
