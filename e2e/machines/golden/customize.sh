@@ -5,6 +5,8 @@ set -eu
 # Every machine makes its own at its first start: shared ones would hide a missing host-key check.
 rm -f /etc/ssh/ssh_host_*
 : > /etc/machine-id
+# PAM complains about its absence at every login.
+: > /etc/default/locale
 
 # Three logins for three kinds of host: root, an administrator with sudo, and one without any right.
 useradd --create-home --shell /bin/bash --password '*' admin
