@@ -4,9 +4,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::arguments;
+use crate::installation::Installation;
 use crate::pki::{CertificateAuthority, ServiceAccountKeys};
-use crate::plan::{File, InstallPlan, PlanError};
-use crate::worker::Installation;
+use crate::plan::{File, InstallPlan, PlanError, absolute};
 
 const DEFAULT_DATA_DIR: &str = "/var/lib/k0s";
 
@@ -108,7 +108,7 @@ impl ControllerInstall {
     fn pki_dir(&self) -> Result<String, PlanError> {
         let data_dir = arguments::flag_value(&self.installation.args, "--data-dir");
         let data_dir = data_dir.as_deref().unwrap_or(DEFAULT_DATA_DIR);
-        crate::plan::absolute("--data-dir", data_dir)?;
+        absolute("--data-dir", data_dir)?;
         Ok(format!("{}/pki", data_dir.trim_end_matches('/')))
     }
 }
@@ -129,5 +129,124 @@ impl ControlPlanePki {
             public("sa.pub", &self.service_account.public_pem),
             private("sa.key", &self.service_account.private_pem),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn authority(name: &str) -> CertificateAuthority {
+        CertificateAuthority {
+            cert_pem: format!("{name} certificate\n"),
+            key_pem: format!("{name} key\n").into(),
+        }
+    }
+
+    fn initial() -> ControllerRole {
+        ControllerRole::Initial(Box::new(ControlPlanePki {
+            ca: authority("ca"),
+            etcd_ca: authority("etcd"),
+            front_proxy_ca: authority("front proxy"),
+            service_account: ServiceAccountKeys {
+                public_pem: "sa public key\n".into(),
+                private_pem: "sa private key\n".to_owned().into(),
+            },
+        }))
+    }
+
+    fn controller(role: ControllerRole, args: &[&str]) -> ControllerInstall {
+        let installation = Installation {
+            version: Some("v1.36.3+k0s.2".parse().unwrap()),
+            machine_name: "m1".into(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            ..Installation::default()
+        };
+        let k0s_config = Some(json!({ "kind": "ClusterConfig", "apiVersion": "k0s.k0sproject.io/v1beta1" }));
+        ControllerInstall {
+            installation,
+            role,
+            k0s_config,
+            extra_files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn initial_controller() {
+        insta::assert_yaml_snapshot!(controller(initial(), &[]).plan().unwrap());
+    }
+
+    #[test]
+    fn joining_controller_with_worker() {
+        let role = ControllerRole::Joining {
+            join_token: "join-token".to_owned().into(),
+        };
+        let mut controller = controller(role, &["--enable-worker", "--no-taints"]);
+        controller.extra_files = vec![File::new("/var/lib/k0s/manifests/x/x.yaml", "{}", "0644")];
+        controller.installation.files = vec![File::new("/etc/motd", "hello\n", "")];
+        controller.installation.pre_commands = vec!["swapoff -a".into()];
+        controller.installation.post_commands = vec!["echo done".into()];
+        insta::assert_yaml_snapshot!(controller.plan().unwrap());
+    }
+
+    #[test]
+    fn pki_follows_the_data_directory() {
+        for args in [&["--data-dir=/data/k0s/"][..], &["--data-dir", "/data/k0s"]] {
+            let plan = controller(initial(), args).plan().unwrap();
+            assert!(
+                plan.files
+                    .iter()
+                    .any(|file| file.path == "/data/k0s/pki/etcd/ca.key"),
+                "{args:?}"
+            );
+            assert!(
+                plan.files
+                    .iter()
+                    .all(|file| !file.path.starts_with("/var/lib/k0s")),
+                "{args:?}"
+            );
+        }
+        assert_eq!(
+            controller(initial(), &["--data-dir=data"])
+                .plan()
+                .unwrap_err()
+                .to_string(),
+            "--data-dir \"data\" is not an absolute path; start it with /"
+        );
+    }
+
+    #[test]
+    fn private_keys_are_readable_by_root_only() {
+        let plan = controller(initial(), &[]).plan().unwrap();
+        for file in &plan.files {
+            let private = file.content.contains("key\n") && !file.content.contains("public");
+            assert_eq!(
+                file.mode().unwrap(),
+                if private { 0o600 } else { 0o644 },
+                "{}",
+                file.path
+            );
+        }
+    }
+
+    #[test]
+    fn the_configuration_is_left_out_when_there_is_none() {
+        let mut controller = controller(initial(), &["--config", "/my.yaml"]);
+        controller.k0s_config = None;
+        let plan = controller.plan().unwrap();
+        assert!(plan.files.iter().all(|file| file.path != "/etc/k0s.yaml"));
+        assert!(
+            plan.commands
+                .iter()
+                .any(|command| command.ends_with("--config /my.yaml"))
+        );
+    }
+
+    #[test]
+    fn debug_output_shows_no_secret() {
+        let controller = controller(initial(), &[]);
+        assert!(!format!("{controller:?}").contains(" key\n"));
     }
 }

@@ -8,6 +8,7 @@ pub mod cloud_config;
 pub mod cluster_config;
 pub mod controller;
 mod download;
+pub mod installation;
 pub mod kubeconfig;
 pub mod names;
 pub mod pki;

@@ -129,7 +129,7 @@ impl FromStr for Version {
             None => (rest, Build::None),
         };
         let (core, pre) = match rest.split_once('-') {
-            Some((_, pre)) if pre.is_empty() => return Err(malformed()),
+            Some((_, "")) => return Err(malformed()),
             Some((core, pre)) => (core, Prerelease::new(pre).map_err(|_| malformed())?),
             None => (rest, Prerelease::EMPTY),
         };

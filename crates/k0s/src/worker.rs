@@ -3,43 +3,8 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::arguments;
-use crate::download;
+use crate::installation::Installation;
 use crate::plan::{File, InstallPlan, PlanError};
-use crate::shell::quote;
-use crate::version::Version;
-
-pub(crate) const DEFAULT_INSTALL_DIR: &str = "/usr/local/bin";
-pub(crate) const DEFAULT_WORKING_DIR: &str = "/etc";
-
-/// Written last; tells infrastructure providers that the bootstrap is over (contract B8).
-pub const SENTINEL: &str = "/run/cluster-api/bootstrap-success.complete";
-
-/// How k0s gets onto a host and where it lives there; the same for every role. Empty texts mean the default.
-#[derive(Clone, Debug, Default)]
-pub struct Installation {
-    /// The version to run. Without one, the installer script picks the latest stable.
-    pub version: Option<Version>,
-    /// Where the binary is fetched: `https://get.k0s.sh` (default) chooses by `version`, any other `http(s)://` or
-    /// `oci://` location is the binary itself.
-    pub download_url: String,
-    /// The image brings k0s: nothing is fetched.
-    pub preinstalled: bool,
-    /// Directory of the binary; `/usr/local/bin` by default.
-    pub install_dir: String,
-    /// Directory of configuration and token; `/etc` by default.
-    pub working_dir: String,
-    /// Name of the Machine, and of the node unless `use_system_hostname`.
-    pub machine_name: String,
-    pub use_system_hostname: bool,
-    /// Arguments of `k0s controller` or `k0s worker`; see [`crate::arguments`].
-    pub args: Vec<String>,
-    /// Run before the download.
-    pub pre_commands: Vec<String>,
-    /// Run after k0s was started.
-    pub post_commands: Vec<String>,
-    /// The user's own files, contents resolved.
-    pub files: Vec<File>,
-}
 
 /// A worker that joins with a token.
 #[derive(Clone, Debug)]
@@ -79,73 +44,109 @@ impl WorkerInstall {
     }
 }
 
-impl Installation {
-    pub(crate) fn validate(&self) -> Result<(), PlanError> {
-        crate::plan::absolute("k0sInstallDir", self.install_dir())?;
-        crate::plan::absolute("workingDir", self.working_dir())?;
-        self.files.iter().try_for_each(File::validate)?;
-        let nul = |field, texts: &[String]| match texts.iter().any(|text| text.contains('\0')) {
-            true => Err(PlanError::Nul { field }),
-            false => Ok(()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(installation: Installation) -> InstallPlan {
+        let installation = Installation {
+            machine_name: "m1".into(),
+            ..installation
         };
-        nul("args", &self.args)?;
-        nul("preK0sCommands", &self.pre_commands)?;
-        nul("postK0sCommands", &self.post_commands)
+        WorkerInstall {
+            installation,
+            join_token: "join-token".into(),
+        }
+        .plan()
+        .unwrap()
     }
 
-    pub(crate) fn install_dir(&self) -> &str {
-        directory(&self.install_dir, DEFAULT_INSTALL_DIR)
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
-    pub(crate) fn working_dir(&self) -> &str {
-        directory(&self.working_dir, DEFAULT_WORKING_DIR)
+    #[test]
+    fn default_worker() {
+        insta::assert_yaml_snapshot!(plan(Installation {
+            version: Some("v1.36.3+k0s.2".parse().unwrap()),
+            ..Installation::default()
+        }));
     }
 
-    /// Where the join token is written, readable by root only.
-    pub fn token_path(&self) -> String {
-        format!("{}/k0s.token", self.working_dir())
+    #[test]
+    fn worker_with_everything() {
+        insta::assert_yaml_snapshot!(plan(Installation {
+            version: Some("v1.36.3+k0s.2".parse().unwrap()),
+            download_url: "http://10.88.0.1:8080/k0s".into(),
+            install_dir: "/opt/my bin/".into(),
+            working_dir: "/var/k0s".into(),
+            use_system_hostname: true,
+            args: texts(&[
+                "--debug",
+                "--labels=zone=a",
+                "--taints \"a=b:NoSchedule\"",
+                "--kubelet-extra-args=\"--v=4 --x=y\""
+            ]),
+            pre_commands: texts(&["swapoff -a"]),
+            post_commands: texts(&["echo done; echo really"]),
+            files: vec![File::new("/etc/motd", "hello\n", "0644")],
+            ..Installation::default()
+        }));
     }
 
-    /// A command line of the installed binary.
-    pub(crate) fn k0s<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> String {
-        let binary = format!("{}/k0s", self.install_dir());
-        format!("{} {}", quote(&binary), arguments::command_line(words))
+    #[test]
+    fn preinstalled_k0s_is_not_fetched() {
+        let plan = plan(Installation {
+            preinstalled: true,
+            ..Installation::default()
+        });
+        assert!(plan.commands.iter().all(|command| !command.contains("curl")));
+        assert_eq!(
+            plan.commands[0],
+            "/usr/local/bin/k0s install worker --force --token-file /etc/k0s.token \
+             --labels=k0smotron.io/machine-name=m1 --kubelet-extra-args=--hostname-override=m1"
+        );
     }
 
-    /// The commands in the order users of the original rely on, around an `install` line.
-    pub(crate) fn commands(&self, install: String, service: &str) -> Result<Vec<String>, PlanError> {
-        let download = download::command(
-            &self.download_url,
-            self.preinstalled,
-            self.version.as_ref(),
-            self.install_dir(),
-        )?;
-        let mut commands = self.pre_commands.clone();
-        commands.extend(download);
-        commands.push(install);
-        commands.push(self.start(service));
-        commands.extend(self.post_commands.iter().cloned());
-        commands.push(format!("mkdir -p /run/cluster-api && touch {SENTINEL}"));
-        Ok(commands)
-    }
-
-    /// Starts the installed service through whatever init system the host runs. `k0s start` alone would do, but
-    /// fails on a service that already runs, and so on every retry.
-    fn start(&self, service: &str) -> String {
-        let k0s_start = self.k0s(["start"]);
-        format!(
-            "if test -d /run/systemd/system; then systemctl start {service}; \
-             elif command -v rc-service >/dev/null 2>&1; then rc-service {service} start; \
-             elif command -v service >/dev/null 2>&1; then service {service} start; \
-             else {k0s_start}; fi"
-        )
-    }
-}
-
-fn directory<'a>(given: &'a str, default: &'a str) -> &'a str {
-    match given.trim_end_matches('/') {
-        "" if given.is_empty() => default,
-        "" => "/",
-        directory => directory,
+    #[test]
+    fn refuses_what_no_host_can_carry_out() {
+        let refused = |installation| {
+            WorkerInstall {
+                installation,
+                join_token: "t".into(),
+            }
+            .plan()
+            .unwrap_err()
+            .to_string()
+        };
+        let default = Installation::default;
+        assert_eq!(
+            refused(Installation {
+                install_dir: "bin".into(),
+                ..default()
+            }),
+            "k0sInstallDir \"bin\" is not an absolute path; start it with /"
+        );
+        assert_eq!(
+            refused(Installation {
+                files: vec![File::new("/a", "", "rwx")],
+                ..default()
+            }),
+            "file \"/a\": permissions \"rwx\" are not an octal mode between 0 and 7777; write them such as \"0600\""
+        );
+        assert!(
+            refused(Installation {
+                download_url: "ftp://x/y".into(),
+                ..default()
+            })
+            .contains("ftp://x/y")
+        );
+        assert!(
+            refused(Installation {
+                args: texts(&["a\0"]),
+                ..default()
+            })
+            .contains("args contains a NUL")
+        );
     }
 }
