@@ -1,0 +1,566 @@
+//! The command line: k0s' own commands and flags, as far as this stand-in plays them. What is not known is
+//! refused, as k0s refuses it, so that a misspelt flag fails here as it would in the field.
+//!
+//! A flag that was not given stays `None` or empty, because `install` writes only the given ones into the unit.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::paths::Paths;
+
+/// Names that `--disable-components` accepts; k0s refuses any other.
+pub const COMPONENTS: [&str; 18] = [
+    "applier-manager",
+    "autopilot",
+    "control-api",
+    "coredns",
+    "csr-approver",
+    "endpoint-reconciler",
+    "helm",
+    "konnectivity-server",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "metrics-server",
+    "network-provider",
+    "node-role",
+    "system-rbac",
+    "update-prober",
+    "windows-node",
+    "worker-config",
+];
+
+/// Stand-in for k0s in tests; never part of a release.
+#[derive(Debug, Parser)]
+#[command(name = "k0s", disable_version_flag = true, args_override_self = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the k0s version
+    Version(VersionArgs),
+    /// Install k0s as a service of the init system
+    Install(InstallArgs),
+    /// Start the service that was installed
+    Start(DebugArgs),
+    /// Stop the service that was installed
+    Stop(DebugArgs),
+    /// Report on the running instance
+    Status(StatusArgs),
+    /// Uninstall k0s and remove what it made
+    Reset(ResetArgs),
+    /// Run a controller
+    #[command(alias = "server", args_override_self = true)]
+    Controller(Box<ControllerArgs>),
+    /// Run a worker
+    #[command(args_override_self = true)]
+    Worker(Box<WorkerArgs>),
+    /// Manage join tokens
+    Token(TokenArgs),
+    /// Print kubeconfigs
+    Kubeconfig(KubeconfigArgs),
+    /// Run kubectl against this cluster
+    #[command(alias = "kc", disable_help_flag = true)]
+    Kubectl(KubectlArgs),
+    /// Manage the etcd cluster
+    Etcd(EtcdArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct VersionArgs {
+    /// Print the versions of all components
+    #[arg(short, long)]
+    pub all: bool,
+    /// Print them as JSON
+    #[arg(short, long)]
+    pub json: bool,
+}
+
+/// Flags of every command that logs.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DebugArgs {
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub verbose: Option<bool>,
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub debug: Option<bool>,
+    #[arg(long = "debugListenOn", value_name = "ADDRESS")]
+    pub debug_listen_on: Option<String>,
+}
+
+/// Flags that say which instance is meant.
+#[derive(Clone, Debug, Default, Args)]
+pub struct InstanceArgs {
+    /// Directory of all k0s state
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data_dir: Option<PathBuf>,
+    /// Status socket of the instance
+    #[arg(long, value_name = "PATH")]
+    pub status_socket: Option<PathBuf>,
+}
+
+impl InstanceArgs {
+    /// Paths of this instance; `config` is the configuration file, when the command has that flag.
+    pub fn paths(&self, config: Option<&Path>) -> Result<Paths> {
+        Paths::new(
+            self.data_dir.as_deref(),
+            None,
+            config,
+            self.status_socket.as_deref(),
+        )
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct InstallArgs {
+    /// Replace an installed service
+    #[arg(long, global = true)]
+    pub force: bool,
+    /// Environment of the service, `name=value`, or `name` to take the caller's value
+    #[arg(short, long = "env", global = true, value_name = "NAME=VALUE")]
+    pub environment: Vec<String>,
+    /// Start the service at once
+    #[arg(long, global = true)]
+    pub start: bool,
+    #[command(subcommand)]
+    pub role: InstallRole,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum InstallRole {
+    /// Install a controller
+    #[command(alias = "server", args_override_self = true)]
+    Controller(Box<ControllerFlags>),
+    /// Install a worker
+    #[command(args_override_self = true)]
+    Worker(Box<WorkerFlags>),
+}
+
+#[derive(Debug, Args)]
+pub struct ControllerArgs {
+    /// Join token of an existing cluster
+    pub join_token: Option<String>,
+    #[command(flatten)]
+    pub flags: ControllerFlags,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// Join token of the cluster
+    pub join_token: Option<String>,
+    #[command(flatten)]
+    pub flags: WorkerFlags,
+}
+
+/// Flags of `controller` and `install controller`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ControllerFlags {
+    #[command(flatten)]
+    pub worker: WorkerFlags,
+    /// Configuration file, `-` for standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Run a worker beside the controller
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub enable_worker: Option<bool>,
+    /// One controller that is its only worker
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub single: Option<bool>,
+    /// No control-plane taint on the controller's own node
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub no_taints: Option<bool>,
+    /// Components that are not to run
+    #[arg(long, value_delimiter = ',', value_name = "COMPONENT")]
+    pub disable_components: Vec<String>,
+    /// Keep the cluster-wide configuration in the API
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub enable_dynamic_config: Option<bool>,
+    /// Accepted and without effect here
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub enable_k0s_cloud_provider: Option<bool>,
+    /// Accepted and without effect here
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub enable_metrics_scraper: Option<bool>,
+    /// Extra flags of kube-controller-manager
+    #[arg(long, allow_hyphen_values = true, value_name = "FLAGS")]
+    pub kube_controller_manager_extra_args: Option<String>,
+    /// Prepare the controller's files and exit
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub init_only: Option<bool>,
+    /// Accepted and without effect here
+    #[arg(long, value_delimiter = ',', value_name = "NAME=BOOL")]
+    pub feature_gates: Vec<String>,
+}
+
+/// Flags of `worker` and `install worker`, which every controller has too.
+#[derive(Clone, Debug, Default, Args)]
+pub struct WorkerFlags {
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    #[command(flatten)]
+    pub debug: DebugArgs,
+    /// File with the join token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Node labels, `key=value`
+    #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// Node taints, `key=value:effect`
+    #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE:EFFECT")]
+    pub taints: Vec<String>,
+    /// Extra flags of kubelet, separated by blanks
+    #[arg(long, allow_hyphen_values = true, value_name = "FLAGS")]
+    pub kubelet_extra_args: Option<String>,
+    /// Root directory of kubelet
+    #[arg(long, value_name = "DIRECTORY")]
+    pub kubelet_root_dir: Option<PathBuf>,
+    /// Worker profile
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Go on when a pre-flight check fails
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub ignore_pre_flight_checks: Option<bool>,
+    /// Let kubelet expect an external cloud provider
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub enable_cloud_provider: Option<bool>,
+    /// Another container runtime; not played by this stand-in
+    #[arg(long, value_name = "TYPE:SOCKET")]
+    pub cri_socket: Option<String>,
+    /// Accepted and without effect here
+    #[arg(long, value_name = "MODE")]
+    pub iptables_mode: Option<String>,
+    /// Log levels, `component=level`
+    #[arg(short, long, value_delimiter = ',', value_name = "COMPONENT=LEVEL")]
+    pub logging: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub debug: DebugArgs,
+    #[arg(long, value_name = "PATH")]
+    pub status_socket: Option<PathBuf>,
+    /// `json` or `yaml`
+    #[arg(short, long)]
+    pub out: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub struct ResetArgs {
+    #[command(flatten)]
+    pub instance: InstanceArgs,
+    #[command(flatten)]
+    pub debug: DebugArgs,
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[arg(long, value_name = "DIRECTORY")]
+    pub kubelet_root_dir: Option<PathBuf>,
+    #[arg(long, value_name = "TYPE:SOCKET")]
+    pub cri_socket: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Create a join token
+    Create {
+        #[command(flatten)]
+        instance: InstanceArgs,
+        /// What joins with it
+        #[arg(long, value_enum, default_value = "worker")]
+        role: Role,
+        /// How long it lives, such as 1h30m; 0s for ever
+        #[arg(long, default_value = "0s")]
+        expiry: String,
+        /// Wait for the controller to run
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Delete join tokens by id
+    Invalidate {
+        #[command(flatten)]
+        instance: InstanceArgs,
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// List join tokens
+    List {
+        #[command(flatten)]
+        instance: InstanceArgs,
+        #[arg(long, value_enum)]
+        role: Option<Role>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    Worker,
+    Controller,
+}
+
+#[derive(Debug, Args)]
+pub struct KubeconfigArgs {
+    #[command(subcommand)]
+    pub command: KubeconfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KubeconfigCommand {
+    /// Print the administrator's kubeconfig
+    Admin {
+        #[command(flatten)]
+        instance: InstanceArgs,
+    },
+    /// Make a client certificate and print a kubeconfig with it
+    Create {
+        #[command(flatten)]
+        instance: InstanceArgs,
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Group of the user
+        #[arg(long)]
+        groups: Option<String>,
+        /// Life of the certificate, such as 8760h
+        #[arg(long, default_value = "8760h")]
+        certificate_expires_after: String,
+        #[arg(long, default_value = "k0s")]
+        context_name: String,
+        username: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct KubectlArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct EtcdArgs {
+    #[command(subcommand)]
+    pub command: EtcdCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EtcdCommand {
+    /// Leave the etcd cluster, or remove another member
+    Leave {
+        #[command(flatten)]
+        instance: InstanceArgs,
+        #[command(flatten)]
+        debug: DebugArgs,
+        /// Peer address of the member to remove
+        #[arg(long)]
+        peer_address: Option<String>,
+    },
+    /// List the members as JSON
+    MemberList {
+        #[command(flatten)]
+        instance: InstanceArgs,
+        #[command(flatten)]
+        debug: DebugArgs,
+    },
+}
+
+impl ControllerFlags {
+    /// Whether pods run on this host.
+    pub fn workloads(&self) -> bool {
+        self.enable_worker == Some(true) || self.is_single()
+    }
+
+    pub fn is_single(&self) -> bool {
+        self.single == Some(true)
+    }
+
+    pub fn disables(&self, component: &str) -> bool {
+        self.disable_components
+            .iter()
+            .any(|disabled| disabled == component)
+    }
+
+    /// Refuses component names that k0s does not know.
+    pub fn validate(&self) -> Result<()> {
+        for component in &self.disable_components {
+            if !COMPONENTS.contains(&component.as_str()) {
+                bail!("unknown component {component}");
+            }
+        }
+        self.worker.validate()
+    }
+
+    pub fn paths(&self) -> Result<Paths> {
+        Paths::new(
+            self.worker.instance.data_dir.as_deref(),
+            self.worker.kubelet_root_dir.as_deref(),
+            self.config.as_deref(),
+            self.worker.instance.status_socket.as_deref(),
+        )
+    }
+}
+
+impl WorkerFlags {
+    /// Refuses what this stand-in does not play.
+    pub fn validate(&self) -> Result<()> {
+        if self.cri_socket.is_some() {
+            bail!(
+                "--cri-socket is not supported by this stand-in for k0s: it always runs its own containerd"
+            );
+        }
+        Ok(())
+    }
+
+    pub fn paths(&self) -> Result<Paths> {
+        Paths::new(
+            self.instance.data_dir.as_deref(),
+            self.kubelet_root_dir.as_deref(),
+            None,
+            self.instance.status_socket.as_deref(),
+        )
+    }
+
+    /// `--kubelet-extra-args` as flag and value, split at blanks; the last of equal flags wins.
+    pub fn kubelet_flags(&self) -> std::collections::BTreeMap<String, String> {
+        split_flags(self.kubelet_extra_args.as_deref().unwrap_or_default())
+    }
+}
+
+/// Splits `--a=b --c` into flags and values. k0s does the same: at blanks, without any quoting.
+pub fn split_flags(text: &str) -> std::collections::BTreeMap<String, String> {
+    text.split_whitespace()
+        .map(|flag| match flag.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (flag.to_owned(), String::new()),
+        })
+        .collect()
+}
+
+/// A Go duration such as `1h30m`, `24h` or `0s`.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration> {
+    let mut rest = text;
+    let mut total = 0.0_f64;
+    if rest == "0" {
+        return Ok(std::time::Duration::ZERO);
+    }
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|character: char| !character.is_ascii_digit() && character != '.')
+            .filter(|&end| end > 0);
+        let Some((number, after)) = digits.and_then(|end| rest.split_at_checked(end)) else {
+            bail!("time: invalid duration {text:?}");
+        };
+        let unit_length = after
+            .find(|character: char| character.is_ascii_digit() || character == '.')
+            .unwrap_or(after.len());
+        let Some((unit, remainder)) = after.split_at_checked(unit_length) else {
+            bail!("time: invalid duration {text:?}");
+        };
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => bail!("time: unknown unit {unit:?} in duration {text:?}"),
+        };
+        total += number.parse::<f64>()? * seconds;
+        rest = remainder;
+    }
+    if text.is_empty() {
+        bail!("time: invalid duration \"\"");
+    }
+    Ok(std::time::Duration::from_secs_f64(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("k0s").chain(line.split(' ')))
+    }
+
+    #[test]
+    fn the_controller_line_of_the_bootstrap_data_is_understood() {
+        let line = [
+            "k0s",
+            "install",
+            "controller",
+            "--force",
+            "--enable-dynamic-config",
+            "--env",
+            "AUTOPILOT_HOSTNAME=m1",
+            "--labels=k0smotron.io/machine-name=m1",
+            "--enable-worker",
+            "--disable-components=coredns,helm",
+            "--config",
+            "/etc/k0s.yaml",
+            "--kubelet-extra-args=--hostname-override=m1 --v=2",
+        ];
+        let Command::Install(install) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("not install")
+        };
+        assert!(install.force);
+        assert_eq!(install.environment, ["AUTOPILOT_HOSTNAME=m1"]);
+        let InstallRole::Controller(flags) = install.role else {
+            panic!("not a controller")
+        };
+        assert!(flags.workloads() && flags.disables("helm") && !flags.disables("kube-proxy"));
+        assert_eq!(flags.worker.labels, ["k0smotron.io/machine-name=m1"]);
+        let kubelet = flags.worker.kubelet_flags();
+        assert_eq!(kubelet["--hostname-override"], "m1");
+        assert_eq!(kubelet["--v"], "2");
+    }
+
+    #[test]
+    fn booleans_take_a_value_after_an_equals_sign_and_the_last_flag_wins() {
+        let Command::Controller(controller) =
+            parse("controller --enable-worker=false --enable-worker=true --debug")
+                .unwrap()
+                .command
+        else {
+            panic!("not a controller")
+        };
+        assert_eq!(controller.flags.enable_worker, Some(true));
+        assert_eq!(controller.flags.worker.debug.debug, Some(true));
+        assert_eq!(controller.join_token, None);
+    }
+
+    #[test]
+    fn unknown_flags_and_components_are_refused() {
+        assert!(parse("worker --no-such-flag").is_err());
+        assert!(
+            parse("worker --enable-worker").is_err(),
+            "a controller flag is none of a worker"
+        );
+        let Command::Controller(controller) =
+            parse("controller --disable-components=core-dns").unwrap().command
+        else {
+            panic!("not a controller")
+        };
+        assert_eq!(
+            controller.flags.validate().unwrap_err().to_string(),
+            "unknown component core-dns"
+        );
+    }
+
+    #[test]
+    fn durations_are_those_of_go() {
+        assert_eq!(parse_duration("1h30m").unwrap().as_secs(), 5400);
+        assert_eq!(parse_duration("300ms").unwrap().as_millis(), 300);
+        assert_eq!(parse_duration("0s").unwrap().as_secs(), 0);
+        assert!(parse_duration("5").is_err());
+        assert!(parse_duration("5y").is_err());
+    }
+}

@@ -1,0 +1,530 @@
+//! The `ClusterConfig` of k0s (`k0s.k0sproject.io/v1beta1`), as far as the played components read it, with k0s'
+//! defaults. What they do not read is kept as it is and appears in the cluster-wide object unchanged.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::paths::{DEFAULT_CONFIG, Paths};
+
+/// The configuration of this node: the file's content over the defaults.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeConfig {
+    pub spec: Spec,
+    /// `spec` as the user wrote it.
+    #[serde(skip)]
+    given: Map<String, Value>,
+}
+
+/// `spec` with defaults. Sections whose decoder in k0s is not strict accept unknown fields here too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spec {
+    #[serde(default)]
+    pub api: Api,
+    #[serde(default)]
+    pub controller_manager: Component,
+    #[serde(default)]
+    pub scheduler: Component,
+    #[serde(default)]
+    pub storage: Storage,
+    #[serde(default)]
+    pub network: Network,
+    #[serde(default)]
+    pub worker_profiles: Vec<WorkerProfile>,
+    #[serde(default)]
+    pub images: Images,
+    #[serde(default)]
+    pub feature_gates: Vec<FeatureGate>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    telemetry: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    install_config: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    extensions: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    konnectivity: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metrics_server: Option<Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Api {
+    pub address: String,
+    pub only_bind_to_address: bool,
+    pub external_address: String,
+    pub extra_args: BTreeMap<String, String>,
+    pub raw_args: Vec<String>,
+    /// Port of the join API.
+    pub k0s_api_port: u16,
+    pub port: u16,
+    pub sans: Vec<String>,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            address: crate::net::first_public_address(),
+            only_bind_to_address: false,
+            external_address: String::new(),
+            extra_args: BTreeMap::new(),
+            raw_args: Vec::new(),
+            k0s_api_port: 9443,
+            port: 6443,
+            sans: Vec::new(),
+        }
+    }
+}
+
+impl Api {
+    /// Host part of `externalAddress`; empty when there is none.
+    pub fn external_host(&self) -> &str {
+        match self.external_address.rsplit_once(':') {
+            // More than one colon and no bracket: an IPv6 address without a port.
+            Some((host, _)) if !host.contains(':') || host.starts_with('[') => {
+                host.trim_start_matches('[').trim_end_matches(']')
+            }
+            _ => &self.external_address,
+        }
+    }
+
+    /// Port of `externalAddress`, or the API server's own.
+    pub fn external_port(&self) -> u16 {
+        if self.external_host() == self.external_address {
+            return self.port;
+        }
+        self.external_address
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+            .unwrap_or(self.port)
+    }
+
+    /// Where workers and kubeconfigs reach the API server.
+    pub fn server_url(&self) -> String {
+        self.url(self.port)
+    }
+
+    /// Where joining controllers reach the join API.
+    pub fn join_url(&self) -> String {
+        self.url(self.k0s_api_port)
+    }
+
+    /// How this host's own components reach the API server.
+    pub fn local_url(&self) -> String {
+        if self.only_bind_to_address {
+            return format!("https://{}", crate::net::host_port(&self.address, self.port));
+        }
+        format!("https://localhost:{}", self.port)
+    }
+
+    fn url(&self, port: u16) -> String {
+        if self.external_address.is_empty() {
+            return format!("https://{}", crate::net::host_port(&self.address, port));
+        }
+        // An external address that carries a port is taken as it stands, even for the join API.
+        if self.external_host() != self.external_address {
+            return format!("https://{}", self.external_address);
+        }
+        format!("https://{}", crate::net::host_port(&self.external_address, port))
+    }
+}
+
+/// Extra arguments of kube-controller-manager or kube-scheduler.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Component {
+    pub extra_args: BTreeMap<String, String>,
+    pub raw_args: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Storage {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub etcd: Etcd,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kine: Option<Value>,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            kind: "etcd".to_owned(),
+            etcd: Etcd::default(),
+            kine: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Etcd {
+    pub peer_address: String,
+    pub extra_args: BTreeMap<String, String>,
+    pub raw_args: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_cluster: Option<Value>,
+}
+
+impl Default for Etcd {
+    fn default() -> Self {
+        Self {
+            peer_address: crate::net::first_public_address(),
+            extra_args: BTreeMap::new(),
+            raw_args: Vec::new(),
+            external_cluster: None,
+        }
+    }
+}
+
+impl Etcd {
+    pub fn peer_url(&self) -> String {
+        format!("https://{}", crate::net::host_port(&self.peer_address, 2380))
+    }
+
+    /// Name of this host's member: `extraArgs.name`, or the host name.
+    pub fn member_name(&self) -> Result<String> {
+        match self.extra_args.get("name").filter(|name| !name.is_empty()) {
+            Some(name) => Ok(name.clone()),
+            None => crate::net::host_name(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Network {
+    #[serde(rename = "podCIDR")]
+    pub pod_cidr: String,
+    #[serde(rename = "serviceCIDR")]
+    pub service_cidr: String,
+    pub provider: String,
+    pub cluster_domain: String,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            pod_cidr: "10.244.0.0/16".to_owned(),
+            service_cidr: "10.96.0.0/12".to_owned(),
+            provider: "kuberouter".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            rest: Map::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerProfile {
+    pub name: String,
+    /// KubeletConfiguration fields that override k0s' own.
+    #[serde(default)]
+    pub values: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Images {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Image>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Image {
+    pub image: String,
+    pub version: String,
+}
+
+impl Images {
+    /// Images of which only the pause image is known.
+    pub fn with_pause(pause: Option<Image>) -> Self {
+        Self {
+            pause,
+            rest: Map::new(),
+        }
+    }
+
+    /// The pause image: what the file says, over the one that k0s v1.36 ships.
+    pub fn pause(&self) -> Image {
+        let mut pause = self.pause.clone().unwrap_or_default();
+        if pause.image.is_empty() {
+            "quay.io/k0sproject/pause".clone_into(&mut pause.image);
+        }
+        if pause.version.is_empty() {
+            "3.10.2-0".clone_into(&mut pause.version);
+        }
+        pause
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureGate {
+    pub name: String,
+    pub enabled: bool,
+    #[serde(default)]
+    pub components: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default, rename = "metadata")]
+    _metadata: Value,
+    #[serde(default)]
+    spec: Option<Map<String, Value>>,
+    #[serde(default, rename = "status")]
+    _status: Value,
+}
+
+impl NodeConfig {
+    /// Reads the instance's configuration file, or standard input for `-`. A default file that does not exist
+    /// means the defaults; any other that does not exist is an error.
+    pub fn load(paths: &Paths) -> Result<Self> {
+        let file = &paths.startup_config_path;
+        let text = if file.as_os_str() == "-" {
+            std::io::read_to_string(std::io::stdin())
+                .context("the configuration cannot be read from stdin")?
+        } else {
+            match std::fs::read_to_string(file) {
+                Ok(text) => text,
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::NotFound && file.as_os_str() == DEFAULT_CONFIG =>
+                {
+                    String::new()
+                }
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("failed to load node config: {}", file.display()));
+                }
+            }
+        };
+        Self::parse(&text).with_context(|| format!("failed to load node config {}", file.display()))
+    }
+
+    /// Parses YAML or JSON and checks what the played components rely on.
+    pub fn parse(text: &str) -> Result<Self> {
+        let given = if text.trim().is_empty() {
+            Map::new()
+        } else {
+            let document: Document = serde_yaml::from_str(text)?;
+            if !document.kind.is_empty() && document.kind != "ClusterConfig" {
+                bail!("unexpected kind {:?}, expected ClusterConfig", document.kind);
+            }
+            if !document.api_version.is_empty() && !document.api_version.starts_with("k0s.k0sproject.io/") {
+                bail!("unexpected apiVersion {:?}", document.api_version);
+            }
+            document.spec.unwrap_or_default()
+        };
+        let spec = parse_spec(&given)?;
+        Ok(Self { spec, given })
+    }
+
+    /// The object `kube-system/k0s` that dynamic configuration starts from: without what belongs to one node.
+    pub fn cluster_wide(&self) -> Value {
+        let mut spec = self.given.clone();
+        for section in ["api", "storage", "installConfig"] {
+            spec.remove(section);
+        }
+        if let Some(network) = spec.get_mut("network").and_then(Value::as_object_mut) {
+            for field in [
+                "serviceCIDR",
+                "clusterDomain",
+                "controlPlaneLoadBalancing",
+                "primaryAddressFamily",
+            ] {
+                network.remove(field);
+            }
+        }
+        json!({
+            "apiVersion": "k0s.k0sproject.io/v1beta1",
+            "kind": "ClusterConfig",
+            "metadata": {"name": "k0s", "namespace": "kube-system"},
+            "spec": spec,
+        })
+    }
+}
+
+/// `spec` from the API or a file, with defaults and checks.
+pub fn parse_spec(given: &Map<String, Value>) -> Result<Spec> {
+    // `null` sections mean the defaults, as with k0s.
+    let without_nulls: Map<String, Value> = given
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let spec: Spec = serde_json::from_value(Value::Object(without_nulls))?;
+    spec.validate()?;
+    Ok(spec)
+}
+
+impl Spec {
+    fn validate(&self) -> Result<()> {
+        if self.api.address.parse::<std::net::IpAddr>().is_err() {
+            bail!(
+                "spec: api: address: Invalid value: {:?}: invalid IP address",
+                self.api.address
+            );
+        }
+        match self.storage.kind.as_str() {
+            "etcd" if self.storage.etcd.external_cluster.is_none() => {}
+            "etcd" => bail!("spec: storage: an external etcd cluster is not played by this stand-in for k0s"),
+            "kine" => bail!("spec: storage: kine is not played by this stand-in for k0s"),
+            other => bail!(
+                "spec: storage: type: Unsupported value: {other:?}: supported values: \"etcd\", \"kine\""
+            ),
+        }
+        if !["kuberouter", "calico", "custom"].contains(&self.network.provider.as_str()) {
+            bail!(
+                "spec: network: provider: Unsupported value: {:?}",
+                self.network.provider
+            );
+        }
+        for profile in &self.worker_profiles {
+            if profile.name.is_empty() {
+                bail!("spec: workerProfiles: name: Required value");
+            }
+            // Fields that k0s sets itself and refuses in a profile.
+            for reserved in [
+                "clusterDNS",
+                "clusterDomain",
+                "staticPodURL",
+                "apiVersion",
+                "kind",
+            ] {
+                let given = profile.values.get(reserved);
+                let harmless = match reserved {
+                    "apiVersion" => given.is_none_or(|value| value == "kubelet.config.k8s.io/v1beta1"),
+                    "kind" => given.is_none_or(|value| value == "KubeletConfiguration"),
+                    _ => given.is_none(),
+                };
+                if !harmless {
+                    bail!("spec: workerProfiles: values: {reserved}: may not be used in k0s worker profiles");
+                }
+            }
+        }
+        self.service_ip(1)?;
+        Ok(())
+    }
+
+    /// The n-th address of the service network; 1 is the API's service, 10 the cluster DNS.
+    pub fn service_ip(&self, number: u32) -> Result<String> {
+        let cidr = &self.network.service_cidr;
+        let network = cidr.split_once('/').map_or(cidr.as_str(), |(network, _)| network);
+        let address: std::net::IpAddr = network
+            .parse()
+            .with_context(|| format!("spec: network: serviceCIDR: {cidr:?} is no CIDR"))?;
+        Ok(match address {
+            std::net::IpAddr::V4(v4) => {
+                std::net::Ipv4Addr::from(u32::from(v4).saturating_add(number)).to_string()
+            }
+            std::net::IpAddr::V6(v6) => {
+                std::net::Ipv6Addr::from(u128::from(v6).saturating_add(number.into())).to_string()
+            }
+        })
+    }
+
+    /// Feature gates of a component as `Name=bool`, comma separated; empty when there are none.
+    pub fn feature_gates_of(&self, component: &str) -> String {
+        self.feature_gates
+            .iter()
+            .filter(|gate| gate.components.is_empty() || gate.components.iter().any(|name| name == component))
+            .map(|gate| format!("{}={}", gate.name, gate.enabled))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BENCH: &str = r#"
+apiVersion: k0s.k0sproject.io/v1beta1
+kind: ClusterConfig
+metadata: {name: k0s}
+spec:
+  api: {address: 10.88.0.10, sans: [10.88.0.1]}
+  network: {provider: custom, serviceCIDR: 10.96.0.0/12}
+  telemetry: {enabled: false}
+  images: {default_pull_policy: Never}
+  storage: {etcd: {extraArgs: {name: m1}}}
+  workerProfiles: [{name: v1, values: {failCgroupV1: false}}]
+"#;
+
+    #[test]
+    fn the_bench_configuration_over_the_defaults() {
+        let spec = NodeConfig::parse(BENCH).unwrap().spec;
+        assert_eq!((spec.api.port, spec.api.k0s_api_port), (6443, 9443));
+        assert_eq!(spec.storage.etcd.member_name().unwrap(), "m1");
+        assert_eq!(spec.network.pod_cidr, "10.244.0.0/16");
+        assert_eq!(spec.service_ip(1).unwrap(), "10.96.0.1");
+        assert_eq!(spec.service_ip(10).unwrap(), "10.96.0.10");
+        assert_eq!(spec.worker_profiles[0].values["failCgroupV1"], false);
+        assert_eq!(spec.images.pause().version, "3.10.2-0");
+    }
+
+    #[test]
+    fn what_belongs_to_a_node_stays_out_of_the_cluster_wide_object() {
+        let object = NodeConfig::parse(BENCH).unwrap().cluster_wide();
+        let spec = object["spec"].as_object().unwrap();
+        assert!(!spec.contains_key("api") && !spec.contains_key("storage"));
+        assert_eq!(spec["network"], json!({"provider": "custom"}));
+        assert_eq!(spec["workerProfiles"][0]["name"], "v1");
+    }
+
+    #[test]
+    fn json_is_yaml_and_nothing_at_all_means_the_defaults() {
+        let json =
+            r#"{"kind":"ClusterConfig","spec":{"api":{"address":"10.0.0.1","port":7443},"scheduler":null}}"#;
+        assert_eq!(NodeConfig::parse(json).unwrap().spec.api.port, 7443);
+        assert_eq!(NodeConfig::parse("").unwrap().spec.network.provider, "kuberouter");
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        for (text, message) in [
+            ("spec: {apis: {}}", "unknown field"),
+            ("kind: Deployment", "unexpected kind"),
+            ("spec: {api: {address: here}}", "invalid IP address"),
+            ("spec: {storage: {type: kine}}", "kine is not played"),
+            (
+                "spec: {workerProfiles: [{name: a, values: {clusterDNS: [10.0.0.1]}}]}",
+                "may not be used",
+            ),
+        ] {
+            let error = format!("{:#}", NodeConfig::parse(text).unwrap_err());
+            assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn external_addresses_with_and_without_port() {
+        let api = |external: &str| Api {
+            address: "10.0.0.5".to_owned(),
+            external_address: external.to_owned(),
+            ..Api::default()
+        };
+        assert_eq!(api("").server_url(), "https://10.0.0.5:6443");
+        assert_eq!(api("lb.example").join_url(), "https://lb.example:9443");
+        assert_eq!(api("lb.example:443").server_url(), "https://lb.example:443");
+        assert_eq!(api("lb.example:443").join_url(), "https://lb.example:443");
+        assert_eq!(api("fd00::1").server_url(), "https://[fd00::1]:6443");
+        assert_eq!(api("lb.example:443").external_host(), "lb.example");
+        assert_eq!(api("lb.example:443").external_port(), 443);
+    }
+}

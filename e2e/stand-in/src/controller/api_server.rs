@@ -1,0 +1,131 @@
+//! kube-apiserver with k0s' flags.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Result;
+use kube::Client;
+
+use crate::{
+    config::NodeConfig,
+    paths::{CIPHER_SUITES, Paths},
+    supervisor::{Program, Supervised},
+};
+
+/// k0s gives the API server this long to stop; two seconds less remain for draining watches.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Starts the API server. `own_endpoints`: it publishes its address as the `kubernetes` endpoint itself.
+pub async fn start(paths: &Paths, node: &NodeConfig, own_endpoints: bool) -> Result<Supervised> {
+    let mut program = Program::find(paths, "kube-apiserver", arguments(paths, node, own_endpoints))?;
+    program.stop_timeout = STOP_TIMEOUT;
+    Supervised::start(paths, program).await
+}
+
+/// Waits until `/readyz` answers 200.
+pub async fn wait_ready(client: &Client) -> Result<()> {
+    super::wait_until("kube-apiserver", async || {
+        let request = http::Request::get("/readyz").body(Vec::new())?;
+        tokio::time::timeout(Duration::from_secs(2), client.request_text(request)).await??;
+        Ok(())
+    })
+    .await
+}
+
+fn arguments(paths: &Paths, node: &NodeConfig, own_endpoints: bool) -> Vec<String> {
+    let api = &node.spec.api;
+    let file = |name: &str| paths.pki(name).display().to_string();
+    let mut flags = BTreeMap::from([
+        ("advertise-address", api.address.clone()),
+        ("secure-port", api.port.to_string()),
+        ("authorization-mode", "Node,RBAC".to_owned()),
+        ("client-ca-file", file("ca.crt")),
+        ("enable-bootstrap-token-auth", "true".to_owned()),
+        ("kubelet-client-certificate", file("apiserver-kubelet-client.crt")),
+        ("kubelet-client-key", file("apiserver-kubelet-client.key")),
+        ("kubelet-certificate-authority", file("ca.crt")),
+        (
+            "kubelet-preferred-address-types",
+            "InternalIP,ExternalIP,Hostname".to_owned(),
+        ),
+        ("proxy-client-cert-file", file("front-proxy-client.crt")),
+        ("proxy-client-key-file", file("front-proxy-client.key")),
+        ("requestheader-allowed-names", "front-proxy-client".to_owned()),
+        ("requestheader-client-ca-file", file("front-proxy-ca.crt")),
+        ("requestheader-extra-headers-prefix", "X-Remote-Extra-".to_owned()),
+        ("requestheader-group-headers", "X-Remote-Group".to_owned()),
+        ("requestheader-username-headers", "X-Remote-User".to_owned()),
+        ("service-account-key-file", file("sa.pub")),
+        ("service-account-signing-key-file", file("sa.key")),
+        (
+            "service-account-issuer",
+            "https://kubernetes.default.svc".to_owned(),
+        ),
+        (
+            "service-account-jwks-uri",
+            "https://kubernetes.default.svc/openid/v1/jwks".to_owned(),
+        ),
+        ("api-audiences", "https://kubernetes.default.svc".to_owned()),
+        ("service-cluster-ip-range", node.spec.network.service_cidr.clone()),
+        ("tls-min-version", "VersionTLS12".to_owned()),
+        ("tls-cipher-suites", CIPHER_SUITES.join(",")),
+        ("tls-cert-file", file("server.crt")),
+        ("tls-private-key-file", file("server.key")),
+        ("etcd-servers", "https://127.0.0.1:2379".to_owned()),
+        ("etcd-cafile", file("etcd/ca.crt")),
+        ("etcd-certfile", file("apiserver-etcd-client.crt")),
+        ("etcd-keyfile", file("apiserver-etcd-client.key")),
+        ("enable-admission-plugins", "NodeRestriction".to_owned()),
+        ("allow-privileged", "true".to_owned()),
+        ("anonymous-auth", "false".to_owned()),
+        ("profiling", "false".to_owned()),
+        ("v", "1".to_owned()),
+        ("shutdown-watch-termination-grace-period", "18s".to_owned()),
+    ]);
+    if api.only_bind_to_address {
+        flags.insert("bind-address", api.address.clone());
+    }
+    if !own_endpoints {
+        flags.insert("endpoint-reconciler-type", "none".to_owned());
+    }
+    let gates = node.spec.feature_gates_of("kube-apiserver");
+    if !gates.is_empty() {
+        flags.insert("feature-gates", gates);
+    }
+    flags.extend(
+        api.extra_args
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone())),
+    );
+    let mut arguments: Vec<String> = flags
+        .into_iter()
+        .map(|(name, value)| format!("--{name}={value}"))
+        .collect();
+    arguments.extend(api.raw_args.iter().cloned());
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_arguments_win() {
+        let node = NodeConfig::parse(
+            "spec: {api: {address: 10.0.0.5, port: 7443, extraArgs: {anonymous-auth: 'true'}, rawArgs: [--x]}}",
+        )
+        .unwrap();
+        let paths = Paths::new(None, None, None, None).unwrap();
+        let arguments = arguments(&paths, &node, false);
+        for expected in [
+            "--anonymous-auth=true",
+            "--secure-port=7443",
+            "--endpoint-reconciler-type=none",
+            "--x",
+        ] {
+            assert!(
+                arguments.contains(&expected.to_owned()),
+                "{expected} in {arguments:?}"
+            );
+        }
+    }
+}
