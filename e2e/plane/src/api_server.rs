@@ -11,7 +11,8 @@ use crate::kubeconfig::{self, Credential};
 use crate::pki::Pki;
 use crate::programs::{self, Programs};
 use crate::tethered::Tethered;
-use crate::{manifests, ports, wait};
+use crate::wait::Patience;
+use crate::{manifests, ports};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// A port found free can be taken by somebody else before it is used.
@@ -81,12 +82,12 @@ impl ApiServer {
         )?;
         let config = kubeconfig::load(&kubeconfig).await?;
         let client = Client::try_from(config.clone())?;
-        wait::until("kube-apiserver is ready", START_LIMIT, async || {
+        let patience = Patience::new("kube-apiserver is ready", START_LIMIT);
+        while !is_ready(&client).await {
             etcd.check()?;
             api_server.check()?;
-            Ok(is_ready(&client).await)
-        })
-        .await?;
+            patience.wait().await?;
+        }
         Ok(Self {
             _api_server: api_server,
             _etcd: etcd,

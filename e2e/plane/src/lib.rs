@@ -10,7 +10,12 @@
 
 mod api_server;
 pub mod audit;
+mod beside;
+pub mod clusterctl;
+pub mod core;
+mod deployed;
 mod kubeconfig;
+pub mod managers;
 pub mod manifests;
 mod pki;
 mod plane;
@@ -19,6 +24,7 @@ mod process;
 mod programs;
 mod tethered;
 mod wait;
+mod webhooks;
 
 pub use api_server::{ApiServer, Options};
 pub use plane::Plane;

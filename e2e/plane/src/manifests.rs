@@ -13,7 +13,7 @@ use kube::{Client, ResourceExt};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::wait;
+use crate::wait::Patience;
 
 /// Field manager of everything the tests apply.
 pub const FIELD_MANAGER: &str = "k0smotron-e2e";
@@ -115,10 +115,10 @@ pub async fn apply_definitions(client: &Client, crds: &[CustomResourceDefinition
     for crd in crds {
         let name = crd.name_any();
         let what = format!("CustomResourceDefinition {name} is established");
-        wait::until(&what, Duration::from_secs(30), async || {
-            Ok(is_established(&api.get(&name).await?))
-        })
-        .await?;
+        let patience = Patience::new(what, Duration::from_secs(30));
+        while !is_established(&api.get(&name).await?) {
+            patience.wait().await?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A management plane with an instance number: started once, used by many programs, stopped completely.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::pki::Pki;
 use crate::ports::Ports;
 use crate::process::{Processes, Spec};
 use crate::programs::{self, Programs};
-use crate::wait;
+use crate::wait::Patience;
 
 const STATE: &str = "/var/lib/k0smotron-e2e";
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -52,7 +53,7 @@ impl Plane {
     /// As [`Plane::up`].
     pub async fn up_in(state: &Path, instance: u8) -> Result<Self> {
         let programs = Programs::find().await?;
-        let _lock = lock(state, instance).await?;
+        let _lock = InstanceLock::take(state, instance).await?;
         let plane = Self::open(state, instance).await?;
         plane
             .start(&programs)
@@ -93,7 +94,7 @@ impl Plane {
         if !directory.is_dir() {
             return Ok(());
         }
-        let _lock = lock(state, instance).await?;
+        let lock = InstanceLock::take(state, instance).await?;
         let processes = Processes::open(directory.join("run"))?;
         let mut names = processes.names()?;
         // Clients before their servers, so that they end in order instead of complaining.
@@ -108,7 +109,8 @@ impl Plane {
                 .await
                 .with_context(|| format!("cannot stop {name}"))?;
         }
-        fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))
+        fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+        lock.remove()
     }
 
     async fn open(state: &Path, instance: u8) -> Result<Self> {
@@ -152,12 +154,12 @@ impl Plane {
             .ensure(&Spec::new(API_SERVER, programs.api_server(), args))
             .await?;
         let client = self.client()?;
-        wait::until("kube-apiserver is ready", START_LIMIT, async || {
+        let patience = Patience::new("kube-apiserver is ready", START_LIMIT);
+        while !is_ready(&client).await {
             self.processes.check(ETCD)?;
             self.processes.check(API_SERVER)?;
-            Ok(is_ready(&client).await)
-        })
-        .await?;
+            patience.wait().await?;
+        }
 
         let kubeconfig = self.directory.join("controller-manager.kubeconfig");
         let credential = Credential::Certificate(self.pki.controller_manager());
@@ -178,15 +180,15 @@ impl Plane {
             ))
             .await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client, "default");
-        wait::until(
+        let patience = Patience::new(
             "kube-controller-manager made the default ServiceAccount",
             START_LIMIT,
-            async || {
-                self.processes.check(CONTROLLER_MANAGER)?;
-                Ok(accounts.get_opt("default").await?.is_some())
-            },
-        )
-        .await
+        );
+        while accounts.get_opt("default").await?.is_none() {
+            self.processes.check(CONTROLLER_MANAGER)?;
+            patience.wait().await?;
+        }
+        Ok(())
     }
 
     /// The number that tells this plane from the others on the same machine.
@@ -239,15 +241,40 @@ fn directory(state: &Path, instance: u8) -> PathBuf {
 }
 
 /// One program at a time starts or stops an instance.
-async fn lock(state: &Path, instance: u8) -> Result<File> {
-    let directory = state.join(instance.to_string());
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot make {} (this needs root)", directory.display()))?;
-    let path = directory.join("plane.lock");
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    let lock = file.try_clone()?;
-    tokio::task::spawn_blocking(move || lock.lock())
-        .await?
-        .context("cannot lock the instance")?;
-    Ok(file)
+struct InstanceLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl InstanceLock {
+    async fn take(state: &Path, instance: u8) -> Result<Self> {
+        let directory = state.join(instance.to_string());
+        loop {
+            fs::create_dir_all(&directory)
+                .with_context(|| format!("cannot make {} (this needs root)", directory.display()))?;
+            let path = directory.join("plane.lock");
+            let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+            let lock = file.try_clone()?;
+            tokio::task::spawn_blocking(move || lock.lock())
+                .await?
+                .context("cannot lock the instance")?;
+            // Who held it before may have removed it, and then somebody else holds another file of this name.
+            if fs::metadata(&path)
+                .is_ok_and(|found| Some(found.ino()) == file.metadata().ok().map(|m| m.ino()))
+            {
+                return Ok(Self { file, path });
+            }
+        }
+    }
+
+    /// Removes the file too, and the directory of the instance unless others still use it.
+    fn remove(self) -> Result<()> {
+        fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))?;
+        if let Some(directory) = self.path.parent() {
+            // Refused while the machines of the same instance have their state there.
+            let _in_use = fs::remove_dir(directory);
+        }
+        drop(self.file);
+        Ok(())
+    }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pki::write_private;
 use crate::tethered::tail;
-use crate::wait;
+use crate::wait::Patience;
 
 /// How long a process may take to end after SIGTERM before it gets SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
@@ -133,7 +133,8 @@ impl Processes {
             return Ok(());
         };
         identity.signal(Signal::TERM)?;
-        if wait::until("ended", GRACE, async || Ok(!identity.is_alive()))
+        if identity
+            .end(&format!("{name} has ended after SIGTERM"), GRACE)
             .await
             .is_err()
         {
@@ -239,6 +240,15 @@ impl Identity {
                 .is_some_and(|(state, start_time)| start_time == self.start_time && !"ZX".contains(&state))
     }
 
+    /// Waits for its end.
+    async fn end(&self, what: &str, limit: Duration) -> Result<()> {
+        let patience = Patience::new(what, limit);
+        while self.is_alive() {
+            patience.wait().await?;
+        }
+        Ok(())
+    }
+
     /// To this very process, or to nobody: the pidfd is opened before the identity is checked.
     fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(self.pid).context("pid 0 in a record")?;
@@ -260,7 +270,7 @@ impl Identity {
 async fn kill(identity: &Identity, name: &str) -> Result<()> {
     identity.signal(Signal::KILL)?;
     let what = format!("{name} (process {}) has ended after SIGKILL", identity.pid);
-    wait::until(&what, KILL_LIMIT, async || Ok(!identity.is_alive())).await
+    identity.end(&what, KILL_LIMIT).await
 }
 
 fn boot() -> Result<String> {
@@ -287,6 +297,8 @@ fn build_of(program: &Path) -> Result<(u64, u64, i64, i64)> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use crate::wait::Patience;
 
     use super::{Processes, Spec};
 
@@ -355,9 +367,10 @@ mod tests {
         );
         processes.ensure(&spec).await.unwrap();
         let limit = std::time::Duration::from_secs(5);
-        crate::wait::until("ended", limit, async || Ok(processes.pid("sh")?.is_none()))
-            .await
-            .unwrap();
+        let patience = Patience::new("ended", limit);
+        while processes.pid("sh").unwrap().is_some() {
+            patience.wait().await.unwrap();
+        }
         let message = processes.check("sh").unwrap_err().to_string();
         assert!(message.contains("port in use"), "{message}");
     }

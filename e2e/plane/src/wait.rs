@@ -1,4 +1,4 @@
-//! Waiting for another process: asked again and again, bounded, and given up at once when it cannot come true.
+//! Waiting for another process: asked again and again, but not for ever.
 
 use std::time::{Duration, Instant};
 
@@ -6,21 +6,32 @@ use anyhow::{Result, bail};
 
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Asks until the answer is `true`.
-///
-/// # Errors
-/// The first error of `ask`, which therefore means that waiting is pointless; or `what` is not so within `limit`.
-pub(crate) async fn until(
-    what: &str,
+/// How long one loop goes on asking: `while !ready().await { patience.wait().await?; }`.
+pub(crate) struct Patience {
+    what: String,
     limit: Duration,
-    mut ask: impl AsyncFnMut() -> Result<bool>,
-) -> Result<()> {
-    let begin = Instant::now();
-    while !ask().await? {
-        if begin.elapsed() > limit {
-            bail!("{what}: not so after {} s", limit.as_secs());
+    begin: Instant,
+}
+
+impl Patience {
+    /// `what` says in an error message what has not come true.
+    pub(crate) fn new(what: impl Into<String>, limit: Duration) -> Self {
+        Self {
+            what: what.into(),
+            limit,
+            begin: Instant::now(),
+        }
+    }
+
+    /// Time until the next question.
+    ///
+    /// # Errors
+    /// The limit has passed.
+    pub(crate) async fn wait(&self) -> Result<()> {
+        if self.begin.elapsed() > self.limit {
+            bail!("{}: not so after {} s", self.what, self.limit.as_secs());
         }
         tokio::time::sleep(INTERVAL).await;
+        Ok(())
     }
-    Ok(())
 }
