@@ -34,3 +34,5 @@ pub const RESERVED_BY: &str = "k0smotron.io/reserved-by";
 pub const POOLED_MACHINE: &str = "k0smotron.io/pooled-machine";
 /// On RemoteMachines: random id of the installation on the host, under which the host keeps its lock and its done-markers.
 pub const INSTALL_ID: &str = "k0smotron.io/install-id";
+/// On PooledRemoteMachines: the host could not be cleaned, and is given to nobody; value: why. Remove it once the host is clean.
+pub const QUARANTINED: &str = "k0smotron.io/quarantined";
