@@ -118,7 +118,7 @@ fn stop_containers(paths: &Paths) -> Result<()> {
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    unmount_matching(|mount| mount.starts_with("/run/netns/cni-") || mount.starts_with("/var/run/netns/cni-"))
+    unmount_matching(is_pod_network)
 }
 
 struct Process {
@@ -203,11 +203,16 @@ fn unmount_matching(wanted: impl Fn(&Path) -> bool) -> Result<()> {
                 return Err(error).with_context(|| format!("{} cannot be unmounted", mount.display()));
             }
         }
-        if mount.starts_with("/run/netns") || mount.starts_with("/var/run/netns") {
+        if is_pod_network(mount) {
             let _ = fs::remove_file(mount);
         }
     }
     Ok(())
+}
+
+/// Network namespaces that containerd's CNI made for pods.
+fn is_pod_network(mount: &Path) -> bool {
+    mount.to_string_lossy().contains("/run/netns/cni-")
 }
 
 /// Blanks, tabs, newlines and backslashes are octal in the mount table.
@@ -228,4 +233,28 @@ fn remove_cni_files(_paths: &Paths) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_namespaces_of_pods_are_unmounted() {
+        assert!(is_pod_network(Path::new("/run/netns/cni-1cc79b70-f150")));
+        assert!(is_pod_network(Path::new("/var/run/netns/cni-1cc79b70-f150")));
+        assert!(!is_pod_network(Path::new("/run/netns/tenant")));
+    }
+
+    #[test]
+    fn this_process_is_among_the_processes() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let parent = nix::unistd::getppid().as_raw();
+        assert_eq!(processes()[&own].parent, parent);
+    }
+
+    #[test]
+    fn mount_points_are_unescaped() {
+        assert_eq!(unescape("/a\\040b"), "/a b");
+    }
 }

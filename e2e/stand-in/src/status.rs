@@ -96,6 +96,11 @@ pub fn serve(status: Status) -> Result<JoinHandle<()>> {
     }))
 }
 
+/// Removes what [`serve`] left, so that nobody mistakes it for a running instance.
+pub fn remove_socket(paths: &Paths) {
+    let _ = std::fs::remove_file(&paths.status_socket_path);
+}
+
 async fn answer(State(status): State<Arc<Status>>) -> Json<Status> {
     let mut status = Status::clone(&status);
     if status.workloads {

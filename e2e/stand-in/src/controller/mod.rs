@@ -78,7 +78,9 @@ pub async fn run(arguments: &ControllerArgs) -> Result<()> {
             () = signals.received() => {}
         }
     }
-    running.stop(departure.leave_etcd.load(Ordering::SeqCst)).await;
+    running
+        .stop(&paths, departure.leave_etcd.load(Ordering::SeqCst))
+        .await;
     result?;
     // Components may have stopped because this controller left the cluster; the process itself is ended from outside.
     if !signals.seen() {
@@ -285,7 +287,7 @@ impl Running {
         std::future::pending().await
     }
 
-    async fn stop(&mut self, leave_etcd: bool) {
+    async fn stop(&mut self, paths: &Paths, leave_etcd: bool) {
         if let Some(worker) = self.worker.take() {
             worker.stop().await;
         }
@@ -294,6 +296,7 @@ impl Running {
         for socket in self.sockets.drain(..) {
             socket.abort();
         }
+        status::remove_socket(paths);
         // In reverse: the leadership goes first, the sign of life after it.
         while let Some(lease) = self.leases.pop() {
             lease.release().await;

@@ -51,6 +51,7 @@ pub async fn run(arguments: &WorkerArgs) -> Result<()> {
     tracing::info!("the worker is up");
     signals.received().await;
     socket.abort();
+    status::remove_socket(&paths);
     worker.stop().await;
     Ok(())
 }
