@@ -96,6 +96,13 @@ impl Fingerprint {
         let blob = STANDARD
             .decode(base64)
             .map_err(|_| ParseHostKeyError::PublicKey)?;
+        // Looked at before the rest is decoded: the decoder would follow a chain of certificates to any depth.
+        let named = blob
+            .get(4..)
+            .is_some_and(|rest| rest.starts_with(algorithm.name().as_bytes()));
+        if !named {
+            return Err(ParseHostKeyError::PublicKey);
+        }
         let key = PublicKey::from_bytes(&blob).map_err(|_| ParseHostKeyError::PublicKey)?;
         if HostKeyAlgorithm::of(&key.algorithm()) != Some(algorithm) {
             return Err(ParseHostKeyError::PublicKey);
@@ -229,4 +236,109 @@ pub enum ParseHostKeyError {
     /// Something follows the fingerprint.
     #[error("unexpected text after the fingerprint")]
     Trailing,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LINE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINYDdJuO7ggR7uQwr8k4sXGsXtRLvLwxNRzNu72oVzee c";
+    const PIN: &str = "ssh-ed25519 SHA256:TY+7jF398fWZpqSN9qfhV9dMUBn4120LYmQ5l+sDElY";
+    const OTHER: &str = "ecdsa-sha2-nistp384 SHA256:r05MqQZlP2kD6uRGwI5u8KLv9LBef3Y04y+N6z72+I8";
+
+    fn pin(text: &str) -> HostKey {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_public_key_line_and_its_listing_are_the_same_host() {
+        assert_eq!(pin(LINE), pin(PIN));
+        assert_eq!(pin(LINE).to_string(), PIN);
+        assert_eq!(pin(&format!("  {PIN} \n")), pin(PIN));
+        let without_comment = LINE.rsplit_once(' ').unwrap().0;
+        assert_eq!(pin(without_comment), pin(PIN));
+    }
+
+    #[test]
+    fn a_pin_without_algorithm_fits_any_key_of_that_fingerprint() {
+        let (_, fingerprint) = PIN.split_once(' ').unwrap();
+        assert!(pin(fingerprint).matches(&pin(PIN)));
+        assert!(pin(PIN).matches(&pin(PIN)));
+        assert!(!pin(PIN).matches(&pin(OTHER)));
+        assert!(!pin(&format!("ssh-rsa {fingerprint}")).matches(&pin(PIN)));
+        // Only a pin may leave the algorithm open, never what a host presents.
+        assert!(!pin(PIN).matches(&pin(fingerprint)));
+        assert_eq!(pin(fingerprint).to_string(), fingerprint);
+    }
+
+    #[test]
+    fn what_is_no_host_key_is_refused_with_the_reason() {
+        let error = |text: &str| text.parse::<HostKey>().unwrap_err();
+        let (algorithm, fingerprint) = PIN.split_once(' ').unwrap();
+        assert_eq!(error(""), ParseHostKeyError::Empty);
+        assert_eq!(error(" \n"), ParseHostKeyError::Empty);
+        assert_eq!(error(algorithm), ParseHostKeyError::Fingerprint);
+        assert_eq!(error("ssh-dss SHA256:AAAA"), ParseHostKeyError::Algorithm);
+        assert_eq!(error("MD5:aa:bb"), ParseHostKeyError::Algorithm);
+        assert_eq!(error("SHA256:"), ParseHostKeyError::Fingerprint);
+        assert_eq!(error(&format!("{fingerprint}=")), ParseHostKeyError::Fingerprint);
+        assert_eq!(
+            error(&fingerprint[..fingerprint.len() - 1]),
+            ParseHostKeyError::Fingerprint
+        );
+        assert_eq!(error(&format!("{PIN} more")), ParseHostKeyError::Trailing);
+        assert_eq!(error(&format!("{fingerprint} more")), ParseHostKeyError::Trailing);
+        assert_eq!(error("ssh-ed25519 AAAA"), ParseHostKeyError::PublicKey);
+        // A key under the name of another algorithm.
+        assert_eq!(
+            error(&LINE.replacen("ssh-ed25519", "ssh-rsa", 1)),
+            ParseHostKeyError::PublicKey
+        );
+    }
+
+    fn any_host_key() -> impl Strategy<Value = HostKey> {
+        let algorithm = prop::sample::select(vec![
+            None,
+            Some(HostKeyAlgorithm::Ed25519),
+            Some(HostKeyAlgorithm::EcdsaP256),
+            Some(HostKeyAlgorithm::EcdsaP384),
+            Some(HostKeyAlgorithm::EcdsaP521),
+            Some(HostKeyAlgorithm::Rsa),
+        ]);
+        (algorithm, any::<[u8; 32]>()).prop_map(|(algorithm, digest)| HostKey {
+            algorithm,
+            fingerprint: Fingerprint(digest),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_back(key in any_host_key()) {
+            prop_assert_eq!(pin(&key.to_string()), key);
+        }
+
+        #[test]
+        fn keys_match_themselves_and_no_other(a in any_host_key(), b in any_host_key()) {
+            prop_assert!(a.matches(&a));
+            prop_assert_eq!(a.matches(&b), a.fingerprint == b.fingerprint);
+        }
+
+        #[test]
+        fn what_is_read_is_written_as_something_that_reads_the_same(text in "[ -~\n\t]{0,80}") {
+            if let Ok(key) = text.parse::<HostKey>() {
+                prop_assert_eq!(pin(&key.to_string()), key);
+            }
+        }
+
+        #[test]
+        fn no_key_blob_makes_it_panic(blob in prop::collection::vec(any::<u8>(), 0..120), rsa in any::<bool>()) {
+            let name = if rsa { "ssh-rsa" } else { "ssh-ed25519" };
+            let mut named = (name.len() as u32).to_be_bytes().to_vec();
+            named.extend(name.bytes());
+            named.extend(&blob);
+            let _ = format!("{name} {}", STANDARD.encode(named)).parse::<HostKey>();
+        }
+    }
 }

@@ -96,8 +96,10 @@ impl Session {
     /// command has ended *and* all its output was read, so what a command leaves behind in the background must not
     /// hold its stdout and stderr: `setsid sh -c '...' </dev/null >log 2>&1 &` returns at once.
     ///
-    /// After `deadline`, or when the future is dropped, the channel is closed; what runs on the host goes on until it
-    /// writes into the closed channel.
+    /// After `deadline`, or when the future is dropped, the server is asked to end the command (OpenSSH does so only
+    /// for commands that run as the user who logged in, and not for root) and the channel is closed. What ignores that
+    /// goes on until it writes into the closed channel, and holds one of the session slots of the server
+    /// (`MaxSessions`, 10 by default): drop the session after [`Error::Deadline`].
     ///
     /// # Errors
     /// [`Error::ElevationRefused`], [`Error::Deadline`], [`Error::Disconnected`], [`Error::ExecutionRefused`].
@@ -297,3 +299,6 @@ fn said(output: &Output) -> String {
         (line, _) => line.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,20 +57,16 @@ impl UserKey {
     /// # Errors
     /// [`InvalidKey`] says what is wrong; it contains nothing of the key.
     pub fn parse(text: &SecretString) -> Result<Self, InvalidKey> {
-        let text = text.expose_secret();
-        let (label, body) = pem(text)?;
+        let (label, body) = private_block(text.expose_secret())?;
         match label {
             "RSA PRIVATE KEY" => Self::rsa(RsaKeyPair::from_der(&der(body)?)),
-            "ENCRYPTED PRIVATE KEY" => Err(InvalidKey::Encrypted),
-            "DSA PRIVATE KEY" => Err(InvalidKey::Unsupported("DSA".to_owned())),
             "PRIVATE KEY" => match RsaKeyPair::from_pkcs8(&der(body)?) {
                 Ok(pair) => Self::rsa(Ok(pair)),
-                Err(_) => Self::other(text),
+                Err(_) => Self::other(label, body),
             },
-            "OPENSSH PRIVATE KEY" | "EC PRIVATE KEY" => Self::other(text),
-            label => Err(InvalidKey::Malformed(format!(
-                "unknown kind of PEM block {label:?}"
-            ))),
+            "OPENSSH PRIVATE KEY" | "EC PRIVATE KEY" => Self::other(label, body),
+            "ENCRYPTED PRIVATE KEY" => Err(InvalidKey::Encrypted),
+            label => Err(InvalidKey::Unsupported(format!("{label:?}"))),
         }
     }
 
@@ -82,8 +78,15 @@ impl UserKey {
         })
     }
 
-    fn other(text: &str) -> Result<Self, InvalidKey> {
-        let key = russh::keys::decode_secret_key(text, None).map_err(|error| match error {
+    fn other(label: &str, body: &str) -> Result<Self, InvalidKey> {
+        // Without the blanks and line ends that editors and YAML leave behind.
+        let mut text = Zeroizing::new(format!("-----BEGIN {label}-----\n"));
+        for line in body.split_ascii_whitespace() {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text.push_str(&format!("-----END {label}-----\n"));
+        let key = russh::keys::decode_secret_key(&text, None).map_err(|error| match error {
             russh::keys::Error::KeyIsEncrypted => InvalidKey::Encrypted,
             russh::keys::Error::UnknownAlgorithm(oid) => InvalidKey::Unsupported(format!("algorithm {oid}")),
             error => InvalidKey::Malformed(error.to_string()),
@@ -117,36 +120,44 @@ impl fmt::Debug for UserKey {
     }
 }
 
-/// Label and base64 text of the first PEM block.
-fn pem(text: &str) -> Result<(&str, &str), InvalidKey> {
-    let malformed = |what: &str| InvalidKey::Malformed(what.to_owned());
-    let trimmed = text.trim_start();
+/// Label and base64 text of the first PEM block that is a private key. Before it there may be others: OpenSSL writes
+/// `EC PARAMETERS`.
+fn private_block(text: &str) -> Result<(&str, &str), InvalidKey> {
+    let malformed = |what: &str| Err(InvalidKey::Malformed(what.to_owned()));
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return malformed("it is empty");
+    }
     if ["ssh-", "ecdsa-", "sk-"]
         .iter()
-        .any(|prefix| trimmed.starts_with(prefix))
+        .any(|prefix| rest.starts_with(prefix))
     {
         return Err(InvalidKey::Public);
     }
-    if trimmed.is_empty() {
-        return Err(malformed("it is empty"));
+    let mut is_public = false;
+    while let Some((_, block)) = rest.split_once("-----BEGIN ") {
+        let Some((label, block)) = block.split_once("-----") else {
+            return malformed("its first line is cut");
+        };
+        let Some((body, after)) = block.split_once("-----END ") else {
+            return malformed("its last line is missing");
+        };
+        if label.ends_with("PRIVATE KEY") {
+            // The header that OpenSSL writes for a passphrase on the traditional formats (RFC 1421).
+            return if body.contains("ENCRYPTED") {
+                Err(InvalidKey::Encrypted)
+            } else {
+                Ok((label, body))
+            };
+        }
+        is_public |= label.contains("PUBLIC KEY");
+        rest = after;
     }
-    let (_, rest) = text
-        .split_once("-----BEGIN ")
-        .ok_or_else(|| malformed("it is not in PEM form"))?;
-    let (label, rest) = rest
-        .split_once("-----")
-        .ok_or_else(|| malformed("its first line is cut"))?;
-    let (body, _) = rest
-        .split_once("-----END ")
-        .ok_or_else(|| malformed("its last line is missing"))?;
-    // RFC 1421 headers, as OpenSSL writes them for a passphrase on the traditional formats.
-    if body.contains("ENCRYPTED") {
-        return Err(InvalidKey::Encrypted);
+    if is_public {
+        Err(InvalidKey::Public)
+    } else {
+        malformed("there is no private key in it")
     }
-    if label.contains("PUBLIC") {
-        return Err(InvalidKey::Public);
-    }
-    Ok((label, body))
 }
 
 fn der(base64: &str) -> Result<Zeroizing<Vec<u8>>, InvalidKey> {
@@ -156,3 +167,6 @@ fn der(base64: &str) -> Result<Zeroizing<Vec<u8>>, InvalidKey> {
         .map(Zeroizing::new)
         .map_err(|_| InvalidKey::Malformed("its base64 text is damaged".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
