@@ -165,3 +165,25 @@ async fn connect(secret: &Secret, namespace: &str, name: &str) -> Result<Client,
         source,
     })
 }
+
+/// URL of an API server. IPv6 addresses are put into brackets.
+pub fn api_server_url(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("https://[{host}]:{port}")
+    } else {
+        format!("https://{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_names_and_of_both_kinds_of_addresses() {
+        assert_eq!(api_server_url("api.example.org", 6443), "https://api.example.org:6443");
+        assert_eq!(api_server_url("10.0.0.1", 443), "https://10.0.0.1:443");
+        assert_eq!(api_server_url("fd00::1", 6443), "https://[fd00::1]:6443");
+        assert_eq!(api_server_url("[fd00::1]", 6443), "https://[fd00::1]:6443");
+    }
+}

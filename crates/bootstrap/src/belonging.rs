@@ -1,0 +1,148 @@
+//! What a config belongs to: its Machine, its Cluster, and the Secret it makes.
+
+use std::{fmt::Debug, sync::Arc};
+
+use k0smotron_api::{
+    capi::{self, Cluster, Machine},
+    names::{annotations, labels},
+};
+use k0smotron_runtime::{Context, shared::Shared};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Resource, ResourceExt,
+    core::NamespaceResourceScope,
+    runtime::reflector::{ObjectRef, Store},
+};
+use serde::de::DeserializeOwned;
+
+use crate::prerequisites::{DataSecret, Owner, Prerequisites};
+
+/// What a config belongs to, as objects.
+#[derive(Clone, Debug)]
+pub struct Belonging {
+    pub machine: Option<Arc<Machine>>,
+    pub cluster: Option<Arc<Cluster>>,
+    /// The same as facts. `unsupported` is left to the kind.
+    pub prerequisites: Prerequisites,
+}
+
+/// Finds out what `config` belongs to. `kind` and `group` are those of the config.
+///
+/// # Errors
+/// Whatever the API answers.
+pub async fn of<K>(
+    context: &Context,
+    clusters: &Shared<Cluster>,
+    config: &K,
+) -> Result<Belonging, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    let namespace = config.meta().namespace.clone().unwrap_or_default();
+    let name = config.name_any();
+    let owners = config
+        .owner_references()
+        .iter()
+        .filter(|owner| is_core(&owner.api_version));
+    let mut machine = None;
+    let mut owner = Owner::None;
+    for reference in owners {
+        match reference.kind.as_str() {
+            "Machine" => {
+                // Read, not taken from a watch: the reference and the Machine may be younger than any watch has seen.
+                machine = get::<Machine>(context, &namespace, &reference.name).await?;
+                owner = match &machine {
+                    Some(_) => Owner::Machine(reference.name.clone()),
+                    None => Owner::Missing(reference.name.clone()),
+                };
+                break;
+            }
+            "MachinePool" => owner = Owner::Pool(reference.name.clone()),
+            _ => {}
+        }
+    }
+    let cluster_name = machine.as_ref().map(|machine| machine.spec.cluster_name.clone());
+    let cluster_name = cluster_name.filter(|name| !name.is_empty());
+    let cluster = match &cluster_name {
+        None => None,
+        Some(name) => match clusters.get(&namespace, name) {
+            Some(cluster) => Some(cluster),
+            None => get::<Cluster>(context, &namespace, name).await?,
+        },
+    };
+    let secrets: Api<Secret> = context.api(&namespace);
+    let secret = secrets.get_metadata_opt(&name).await?;
+    let secret = secret.map_or(DataSecret::Missing, |secret| {
+        if controls(config, &secret) {
+            DataSecret::Ours
+        } else {
+            DataSecret::Foreign
+        }
+    });
+    let prerequisites = Prerequisites {
+        paused: paused(config, cluster.as_deref()),
+        deleting: config.meta().deletion_timestamp.is_some(),
+        cluster: cluster_name.map(|name| (name, cluster.is_some())),
+        name,
+        owner,
+        secret,
+        unsupported: None,
+    };
+    Ok(Belonging {
+        machine,
+        cluster,
+        prerequisites,
+    })
+}
+
+async fn get<K>(context: &Context, namespace: &str, name: &str) -> Result<Option<Arc<K>>, kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    Ok(context.api::<K>(namespace).get_opt(name).await?.map(Arc::new))
+}
+
+fn is_core(api_version: &str) -> bool {
+    api_version.split('/').next() == Some(capi::GROUP)
+}
+
+/// By kind and name: move and restore change UIDs.
+fn controls<K: Resource<DynamicType = ()>>(config: &K, object: &impl ResourceExt) -> bool {
+    object.owner_references().iter().any(|owner| {
+        owner.controller == Some(true)
+            && owner.kind == K::kind(&())
+            && owner.api_version.split('/').next() == Some(K::group(&()).as_ref())
+            && owner.name == config.name_any()
+    })
+}
+
+/// Why nothing may be done with the object, when it or its Cluster is paused (contract G11).
+pub fn paused<K: Resource<DynamicType = ()>>(object: &K, cluster: Option<&Cluster>) -> Option<String> {
+    let mut reasons = Vec::new();
+    if cluster.is_some_and(Cluster::is_paused) {
+        reasons.push("Cluster spec.paused is set to true".to_owned());
+    }
+    if object.annotations().contains_key(annotations::PAUSED) {
+        reasons.push(format!(
+            "{} has the {} annotation",
+            K::kind(&()),
+            annotations::PAUSED
+        ));
+    }
+    (!reasons.is_empty()).then(|| reasons.join(", "))
+}
+
+/// The configs of a cluster, by their label. To be looked at again when the Cluster changes.
+pub fn of_cluster<K>(store: &Store<K>, cluster: &Cluster) -> Vec<ObjectRef<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let (namespace, name) = (cluster.namespace(), cluster.name_any());
+    store
+        .state()
+        .iter()
+        .filter(|config| config.meta().namespace == namespace)
+        .filter(|config| config.labels().get(labels::CLUSTER_NAME) == Some(&name))
+        .map(|config| ObjectRef::from_obj(config.as_ref()))
+        .collect()
+}

@@ -1,0 +1,27 @@
+//! Writes what was built: the appointment first, because a second founder must see it before it has data of its own.
+
+use std::collections::BTreeMap;
+
+use k0smotron_api::capi::Cluster;
+use k0smotron_runtime::{Context, metadata};
+use kube::ResourceExt;
+
+use super::{
+    Error,
+    build::Built,
+    fetch::{FOUNDER, Inputs},
+};
+use crate::data_secret;
+
+/// Writes everything that was built.
+pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<(), Error> {
+    let Built { appointment, data } = built;
+    if let (Some(machine), Some(cluster)) = (appointment, &inputs.cluster) {
+        let api = context.api::<Cluster>(&cluster.namespace().unwrap_or_default());
+        let change = BTreeMap::from([(FOUNDER, Some(machine))]);
+        metadata::annotate(&api, cluster.as_ref(), &change)
+            .await
+            .map_err(Error::Appoint)?;
+    }
+    data_secret::apply(context, &data).await.map_err(Error::Apply)
+}

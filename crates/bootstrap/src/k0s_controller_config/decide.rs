@@ -1,0 +1,239 @@
+//! Whether a controller's bootstrap data can be made now, and whether it founds the cluster. Pure and total.
+//!
+//! Two founders would be two clusters under one name. So the founder is appointed on the Cluster object, by a write
+//! that only one of two can win, and nobody is appointed while there is evidence that the cluster exists.
+
+use k0smotron_api::{
+    bootstrap::v1beta2::{K0sControllerConfigSpec, Platform, ProvisionerType},
+    names::conditions::reasons,
+};
+
+use crate::{
+    prerequisites::{Prerequisites, UNSUPPORTED, WAITING_FOR_CONTROL_PLANE},
+    verdict::Verdict,
+};
+
+/// What is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    pub prerequisites: Prerequisites,
+    /// The Cluster has a control plane endpoint.
+    pub endpoint: bool,
+    /// What the bootstrap data is made from; looked for only when [`premature`] has nothing against it.
+    pub sources: Option<Sources>,
+}
+
+/// Whether what the bootstrap data is made from is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// There is evidence that the cluster exists.
+    pub exists: bool,
+    pub founder: Founder,
+    /// The version that cannot be read, if it cannot.
+    pub bad_version: Option<String>,
+    /// The reference that leads nowhere, if one does.
+    pub missing_content: Option<String>,
+    /// The Secrets of the cluster's authorities that are missing or unusable, in words.
+    pub missing_authorities: Vec<String>,
+}
+
+/// Who was appointed to found the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Founder {
+    /// Nobody, or a Machine that is gone.
+    None,
+    /// The Machine of this config.
+    This,
+    /// Another Machine, which is still there.
+    Other(String),
+}
+
+/// What to do about a config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing but to say this.
+    Say(Verdict),
+    /// Make the bootstrap data of the founder, after it was appointed.
+    Found { appoint: bool },
+}
+
+/// What stands against looking for the sources at all.
+pub fn premature(observed: &Observed) -> Option<Verdict> {
+    observed.prerequisites.verdict().or_else(|| {
+        (!observed.endpoint).then(|| Verdict::Waiting {
+            reason: WAITING_FOR_CONTROL_PLANE,
+            message: "the Cluster has no control plane endpoint yet".to_owned(),
+        })
+    })
+}
+
+/// What to do about a config.
+pub fn decide(observed: &Observed) -> Step {
+    if let Some(verdict) = premature(observed) {
+        return Step::Say(verdict);
+    }
+    let waiting = |reason, message: String| Step::Say(Verdict::Waiting { reason, message });
+    let Some(sources) = &observed.sources else {
+        return waiting(
+            reasons::PROGRESSING,
+            "bootstrap data is being prepared".to_owned(),
+        );
+    };
+    if let Some(message) = &sources.bad_version {
+        return Step::Say(Verdict::Stalled {
+            reason: reasons::INVALID_VERSION,
+            message: message.clone(),
+        });
+    }
+    let appoint = match (&sources.founder, sources.exists) {
+        (Founder::This, _) => false,
+        (_, true) => {
+            let message =
+                "the cluster exists: joining further controllers to it is not supported yet".to_owned();
+            return Step::Say(Verdict::Stalled {
+                reason: UNSUPPORTED,
+                message,
+            });
+        }
+        (Founder::Other(name), false) => {
+            let message = format!("Machine {name} founds the cluster first");
+            return waiting(WAITING_FOR_CONTROL_PLANE, message);
+        }
+        (Founder::None, false) => true,
+    };
+    if let Some(message) = &sources.missing_content {
+        return waiting(reasons::CONTENT_SOURCE_NOT_FOUND, message.clone());
+    }
+    // Without all of them k0s would make up its own, and nobody would trust it.
+    if !sources.missing_authorities.is_empty() {
+        return waiting(
+            reasons::WAITING_FOR_CERTIFICATES,
+            sources.missing_authorities.join("; "),
+        );
+    }
+    Step::Found { appoint }
+}
+
+/// What of the spec cannot be followed: field, value and remedy.
+pub fn unsupported(spec: &K0sControllerConfigSpec) -> Option<String> {
+    let provisioner = spec.config.provisioner.clone().unwrap_or_default();
+    if provisioner.platform == Platform::Windows {
+        return Some(
+            "spec.provisioner.platform: windows: controllers run on Linux only, set it to linux".to_owned(),
+        );
+    }
+    if provisioner.type_ != ProvisionerType::CloudConfig {
+        let format = provisioner.type_.as_str();
+        return Some(format!(
+            "spec.provisioner.type: {format}: not supported yet, set it to cloud-config"
+        ));
+    }
+    let tunneling = spec
+        .config
+        .tunneling
+        .as_ref()
+        .is_some_and(|tunneling| tunneling.enabled);
+    tunneling.then(|| "spec.tunneling.enabled: true: tunnels are not supported yet, remove it".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prerequisites::{DataSecret, Owner};
+
+    fn sources() -> Sources {
+        Sources {
+            exists: false,
+            founder: Founder::None,
+            bad_version: None,
+            missing_content: None,
+            missing_authorities: Vec::new(),
+        }
+    }
+
+    fn observed(sources: Sources) -> Observed {
+        Observed {
+            prerequisites: Prerequisites {
+                name: "demo-bcdfg".to_owned(),
+                owner: Owner::Machine("demo-bcdfg".to_owned()),
+                cluster: Some(("demo".to_owned(), true)),
+                paused: None,
+                deleting: false,
+                secret: DataSecret::Missing,
+                unsupported: None,
+            },
+            endpoint: true,
+            sources: Some(sources),
+        }
+    }
+
+    fn reason(step: &Step) -> &'static str {
+        match step {
+            Step::Found { appoint: true } => "appoint",
+            Step::Found { appoint: false } => "found",
+            Step::Say(Verdict::Waiting { reason, .. } | Verdict::Stalled { reason, .. }) => reason,
+            Step::Say(Verdict::Available { .. }) => "available",
+            Step::Say(Verdict::Paused { .. }) => "paused",
+        }
+    }
+
+    #[test]
+    fn one_founder_and_none_for_a_cluster_that_exists() {
+        let other = || Founder::Other("demo-other".to_owned());
+        let table = [
+            (false, Founder::None, "appoint"),
+            (false, Founder::This, "found"),
+            (false, other(), "WaitingForControlPlaneInitialization"),
+            (true, Founder::None, "Unsupported"),
+            (true, other(), "Unsupported"),
+            // Its Secret was deleted: the same host gets the same data again.
+            (true, Founder::This, "found"),
+        ];
+        for (exists, founder, expected) in table {
+            let step = decide(&observed(Sources {
+                exists,
+                founder: founder.clone(),
+                ..sources()
+            }));
+            assert_eq!(reason(&step), expected, "{exists} {founder:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_from_less_than_everything() {
+        let table = [
+            (
+                Sources {
+                    bad_version: Some("x".to_owned()),
+                    ..sources()
+                },
+                "InvalidVersion",
+            ),
+            (
+                Sources {
+                    missing_content: Some("x".to_owned()),
+                    ..sources()
+                },
+                "ContentSourceNotFound",
+            ),
+            (
+                Sources {
+                    missing_authorities: vec!["x".to_owned()],
+                    ..sources()
+                },
+                "WaitingForCertificates",
+            ),
+        ];
+        for (sources, expected) in table {
+            assert_eq!(reason(&decide(&observed(sources))), expected);
+        }
+        let without_endpoint = Observed {
+            endpoint: false,
+            ..observed(sources())
+        };
+        assert_eq!(
+            reason(&decide(&without_endpoint)),
+            "WaitingForControlPlaneInitialization"
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! K0sControllerConfig: bootstrap data of one controller.
+//!
+//! Only the founder of a cluster gets data so far: its Secret carries the cluster's authorities, and k0s makes a new
+//! cluster of them. Which Machine founds the cluster is written on the Cluster before any data is, so that there are
+//! never two. Joining a cluster that exists is not supported yet, and said.
+//!
+//! | event | what happens |
+//! |---|---|
+//! | Cluster API sets the Machine as owner | the config is looked at for the first time |
+//! | the Cluster gets an endpoint, is paused or not any more | looked at again |
+//! | the Secret is deleted | made again for the same Machine, under the same name |
+
+mod apply;
+mod build;
+mod decide;
+mod fetch;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use k0smotron_api::{bootstrap::v1beta2::K0sControllerConfig, capi::Cluster, names::labels};
+use k0smotron_k0s::{cloud_config::RenderError, plan::PlanError};
+use k0smotron_runtime::{Context, Controller, Outcome, ReconcileError, shared::Shared, status};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+
+use crate::{belonging, prerequisites::GENERATION_FAILED, report, verdict::Verdict};
+use decide::Step;
+
+/// Runs the controller until dropped.
+pub fn controller(context: &Context, clusters: &Shared<Cluster>) -> BoxFuture<'static, ()> {
+    let controller = Controller::<K0sControllerConfig>::new("k0scontrollerconfig", context);
+    let store = controller.store();
+    let controller = controller
+        .owns::<Secret>(labels::CLUSTER_NAME)
+        .follows(clusters, move |cluster| belonging::of_cluster(&store, cluster));
+    let (context, clusters) = (context.clone(), clusters.clone());
+    Box::pin(controller.run(move |config| {
+        let (context, clusters) = (context.clone(), clusters.clone());
+        async move { reconcile(config, &context, &clusters).await }
+    }))
+}
+
+async fn reconcile(
+    config: Arc<K0sControllerConfig>,
+    context: &Context,
+    clusters: &Shared<Cluster>,
+) -> Result<Outcome, Error> {
+    let (inputs, observed) = fetch::fetch(&config, context, clusters).await?;
+    let verdict = match decide::decide(&observed) {
+        Step::Say(verdict) => verdict,
+        Step::Found { appoint } => match build::build(&inputs, appoint) {
+            Ok(built) => {
+                apply::apply(built, &inputs, context).await?;
+                Verdict::Available {
+                    secret: config.name_any(),
+                }
+            }
+            Err(error @ (Error::Plan(_) | Error::Render(_))) => Verdict::Stalled {
+                reason: GENERATION_FAILED,
+                message: error.to_string(),
+            },
+            Err(error) => return Err(error),
+        },
+    };
+    report::report(context, config.as_ref(), config.status.as_ref(), &verdict)
+        .await
+        .map_err(Error::Report)
+}
+
+/// What a pass may fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to read what the config refers to")]
+    Read(#[source] kube::Error),
+    #[error("what the bootstrap data is made from went away meanwhile")]
+    Incomplete,
+    #[error("the install plan cannot be made: {0}")]
+    Plan(PlanError),
+    #[error("the cloud-config cannot be made: {0}")]
+    Render(RenderError),
+    #[error("failed to appoint the founder of the cluster")]
+    Appoint(#[source] kube::Error),
+    #[error("failed to write the bootstrap data")]
+    Apply(#[source] k0smotron_runtime::apply::Error),
+    #[error("failed to report")]
+    Report(#[source] status::Error),
+}
+
+impl ReconcileError for Error {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Read(_) => "ReadFailed",
+            Self::Incomplete => "SourcesChanged",
+            Self::Plan(_) | Self::Render(_) => GENERATION_FAILED,
+            Self::Appoint(_) => "AppointmentFailed",
+            Self::Apply(_) => "ApplyFailed",
+            Self::Report(_) => "ReportFailed",
+        }
+    }
+
+    fn is_noteworthy(&self) -> bool {
+        match self {
+            Self::Incomplete => false,
+            Self::Appoint(kube::Error::Api(status)) => !status.is_conflict(),
+            Self::Apply(error) => !error.is_conflict(),
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Reads everything that a worker's bootstrap data is made from.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k0smotron_api::{
+    bootstrap::v1beta2::K0sWorkerConfig,
+    capi::{Cluster, Machine},
+    names::secrets as contract,
+};
+use k0smotron_k0s::{plan::File, version::Version};
+use k0smotron_runtime::{
+    Context, secrets,
+    shared::Shared,
+    workload::{ClusterKey, DialError},
+};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, ResourceExt};
+
+use super::{
+    Error,
+    decide::{self, Observed, Sources},
+};
+use crate::{belonging, content, join_token, version};
+
+/// The objects behind the facts.
+#[derive(Clone)]
+pub struct Inputs {
+    pub config: Arc<K0sWorkerConfig>,
+    pub machine: Option<Arc<Machine>>,
+    pub cluster: Option<Arc<Cluster>>,
+    pub now: Timestamp,
+    pub version: Option<Version>,
+    pub files: Vec<File>,
+    /// The user's own user data.
+    pub custom_user_data: Option<String>,
+    /// Certificate of the cluster's CA.
+    pub authority: Option<String>,
+    /// Client of the workload cluster.
+    pub workload: Option<Client>,
+    /// What the workload cluster has for a token.
+    pub token: Option<join_token::Found>,
+}
+
+/// Reads what the config refers to, as far as it matters now.
+pub async fn fetch(
+    config: &Arc<K0sWorkerConfig>,
+    context: &Context,
+    clusters: &Shared<Cluster>,
+) -> Result<(Inputs, Observed), Error> {
+    let mut belonging = belonging::of(context, clusters, config.as_ref())
+        .await
+        .map_err(Error::Read)?;
+    belonging.prerequisites.unsupported = decide::unsupported(&config.spec);
+    let cluster = belonging.cluster.clone();
+    let mut observed = Observed {
+        prerequisites: belonging.prerequisites,
+        endpoint: cluster
+            .as_ref()
+            .is_some_and(|cluster| cluster.endpoint().is_some()),
+        control_plane_initialized: cluster
+            .as_ref()
+            .is_some_and(|cluster| cluster.control_plane_initialized()),
+        sources: None,
+    };
+    let mut inputs = Inputs {
+        config: config.clone(),
+        machine: belonging.machine,
+        cluster,
+        now: Timestamp::now(),
+        version: None,
+        files: Vec::new(),
+        custom_user_data: None,
+        authority: None,
+        workload: None,
+        token: None,
+    };
+    if decide::premature(&observed).is_none() {
+        observed.sources = Some(sources(&mut inputs, context).await?);
+    }
+    Ok((inputs, observed))
+}
+
+/// Looks for what the bootstrap data is made from; what is found goes into `inputs`.
+async fn sources(inputs: &mut Inputs, context: &Context) -> Result<Sources, Error> {
+    let mut sources = Sources::default();
+    let config = inputs.config.clone();
+    let spec = &config.spec;
+    match version::of(spec.version.as_deref(), inputs.machine.as_deref()) {
+        Ok(version) => inputs.version = version,
+        Err(message) => sources.bad_version = Some(message),
+    }
+    let namespace = inputs.config.namespace().unwrap_or_default();
+    match content::files(context, &namespace, &spec.files)
+        .await
+        .map_err(Error::Read)?
+    {
+        Ok(files) => inputs.files = files,
+        Err(message) => sources.missing_content = Some(message),
+    }
+    let custom = spec
+        .provisioner
+        .as_ref()
+        .and_then(|provisioner| provisioner.custom_user_data_ref.as_ref());
+    match content::custom_user_data(context, &namespace, custom)
+        .await
+        .map_err(Error::Read)?
+    {
+        Ok(text) => inputs.custom_user_data = text,
+        Err(message) => sources.missing_content = Some(message),
+    }
+    let cluster = inputs
+        .cluster
+        .as_ref()
+        .map(|cluster| cluster.name_any())
+        .unwrap_or_default();
+    let name = contract::cluster_ca(&cluster);
+    let api: Api<Secret> = context.api(&namespace);
+    let secret = api.get_opt(&name).await.map_err(Error::Read)?;
+    inputs.authority = secret.and_then(|secret| secrets::text(&secret, contract::TLS_CRT));
+    if inputs.authority.is_none() {
+        sources.missing_authority = Some(format!(
+            "Secret {namespace}/{name} has no certificate under key {}",
+            contract::TLS_CRT
+        ));
+    }
+    let config = join_token::For {
+        namespace: namespace.clone(),
+        name: inputs.config.name_any(),
+    };
+    let key = ClusterKey {
+        namespace,
+        name: cluster,
+    };
+    match workload_token(context, &key, &config, inputs.now).await {
+        Ok((client, found)) => {
+            sources.token_taken = matches!(found, join_token::Found::Taken);
+            inputs.workload = Some(client);
+            inputs.token = Some(found);
+        }
+        Err(message) => sources.unreachable = Some(message),
+    }
+    Ok(sources)
+}
+
+/// The config's token in the workload cluster, or why nobody there can be asked.
+async fn workload_token(
+    context: &Context,
+    key: &ClusterKey,
+    config: &join_token::For,
+    now: Timestamp,
+) -> Result<(Client, join_token::Found), String> {
+    let client = context
+        .workloads
+        .client(key)
+        .await
+        .map_err(|error: DialError| error.to_string())?;
+    let tokens: Api<Secret> = Api::namespaced(client.clone(), join_token::NAMESPACE);
+    match join_token::look_up(&tokens, config, now).await {
+        Ok(found) => Ok((client, found)),
+        Err(error) => {
+            if matches!(&error, kube::Error::Api(status) if status.code == 401) {
+                context.workloads.forget(key);
+            }
+            Err(format!(
+                "the workload cluster cannot be asked for a join token: {error}"
+            ))
+        }
+    }
+}

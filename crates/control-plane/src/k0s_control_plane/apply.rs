@@ -1,0 +1,265 @@
+//! Writes what was built, in an order in which a crash between any two writes leaves nothing behind that the next
+//! pass does not find: first the marks from which names follow, then what Machines need, then the Machine.
+
+use std::{fmt::Debug, sync::Arc};
+
+use k0smotron_api::{
+    bootstrap::v1beta2::K0sControllerConfig,
+    capi::{Cluster, Machine},
+    control_plane::v1beta2::K0sControlPlane,
+    names::{annotations, field_managers, finalizers, secrets as contract},
+};
+use k0smotron_runtime::{
+    Context, apply,
+    metadata::{add_finalizer, annotate, remove_finalizer},
+    workload::ClusterKey,
+};
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+};
+use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::{
+    Error,
+    build::{Built, Changes, Creation, Ownership},
+    certificates::KubeconfigWrite,
+    fetch::Inputs,
+};
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// The Machine that was created, or found as it was left by a crash.
+    pub created: Option<Machine>,
+}
+
+/// Writes everything that was built.
+pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<Applied, Error> {
+    let Built {
+        finalizer,
+        marks,
+        authorities,
+        kubeconfig,
+        creation,
+        kept,
+        conditions,
+        deletions,
+        releases,
+        cluster_id,
+        unmarks,
+        finished,
+    } = built;
+    let namespace = inputs.plane.namespace().unwrap_or_default();
+    let planes = context.api::<K0sControlPlane>(&namespace);
+    let machines = context.api::<Machine>(&namespace);
+    let secrets = context.api::<Secret>(&namespace);
+
+    let mut plane = inputs.plane.clone();
+    if finalizer {
+        let added = add_finalizer(&planes, plane.as_ref(), finalizers::K0S_CONTROL_PLANE).await;
+        plane = Arc::new(added.map_err(mark)?);
+    }
+    plane = marked(&planes, plane, &marks).await?;
+    for secret in &authorities {
+        create_secret(&secrets, secret).await?;
+    }
+    if let Some(kubeconfig) = kubeconfig {
+        write_kubeconfig(&secrets, kubeconfig).await?;
+        if let Some(cluster) = &inputs.cluster {
+            context.workloads.forget(&ClusterKey {
+                namespace: namespace.clone(),
+                name: cluster.name_any(),
+            });
+        }
+    }
+    let mut applied = Applied::default();
+    if let Some(creation) = creation {
+        applied.created = Some(create(creation, &machines, inputs, context).await?);
+    }
+    for machine in &kept {
+        apply::apply_if_changed(&machines, machine, field_managers::K0SMOTRON)
+            .await
+            .map_err(Error::Apply)?;
+    }
+    for (name, condition) in conditions {
+        write_condition(&machines, &name, condition).await?;
+    }
+    for name in &deletions {
+        ignore_missing(machines.delete(name, &DeleteParams::default()).await.map(drop)).map_err(
+            |source| Error::Delete {
+                name: name.clone(),
+                source,
+            },
+        )?;
+    }
+    for name in &releases {
+        let hook = json!({ "metadata": { "annotations": { annotations::PRE_TERMINATE_HOOK: null } } });
+        let released = machines
+            .patch_metadata(name, &PatchParams::default(), &Patch::Merge(hook))
+            .await;
+        ignore_missing(released.map(drop)).map_err(|source| Error::Release {
+            name: name.clone(),
+            source,
+        })?;
+    }
+    if let (Some(id), Some(cluster)) = (cluster_id, &inputs.cluster) {
+        let api = context.api::<Cluster>(&namespace);
+        let annotation = json!({ "metadata": { "annotations": { annotations::CLUSTER_ID: id } } });
+        let patched = api
+            .patch_metadata(
+                &cluster.name_any(),
+                &PatchParams::default(),
+                &Patch::Merge(annotation),
+            )
+            .await;
+        ignore_missing(patched.map(drop)).map_err(mark)?;
+    }
+    plane = marked(&planes, plane, &unmarks).await?;
+    if finished {
+        remove_finalizer(&planes, plane.as_ref(), finalizers::K0S_CONTROL_PLANE)
+            .await
+            .map_err(mark)?;
+    }
+    Ok(applied)
+}
+
+fn mark(source: kube::Error) -> Error {
+    Error::Mark { source }
+}
+
+async fn marked(
+    api: &Api<K0sControlPlane>,
+    plane: Arc<K0sControlPlane>,
+    changes: &Changes,
+) -> Result<Arc<K0sControlPlane>, Error> {
+    if changes.is_empty() {
+        return Ok(plane);
+    }
+    annotate(api, plane.as_ref(), changes)
+        .await
+        .map(Arc::new)
+        .map_err(mark)
+}
+
+/// Creates and never overwrites: a Secret that appeared meanwhile is a user's, and the next pass reads it.
+async fn create_secret(api: &Api<Secret>, secret: &Secret) -> Result<(), Error> {
+    api.create(&PostParams::default(), secret)
+        .await
+        .map(drop)
+        .map_err(|source| Error::Secret {
+            name: secret.name_any(),
+            source,
+        })
+}
+
+async fn write_kubeconfig(api: &Api<Secret>, write: KubeconfigWrite) -> Result<(), Error> {
+    match write {
+        KubeconfigWrite::Create(secret) => create_secret(api, &secret).await,
+        KubeconfigWrite::Reissue { present, content } => {
+            let name = present.name_any();
+            let content = ByteString(content.expose_secret().as_bytes().to_vec());
+            let patch = json!({
+                "metadata": { "resourceVersion": present.resource_version() },
+                "data": { contract::VALUE: content },
+            });
+            api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+                .await
+                .map(drop)
+                .map_err(|source| Error::Secret { name, source })
+        }
+    }
+}
+
+/// Creates a Machine and all that belongs to it: the Machine last, because from then on others act on it.
+async fn create(
+    creation: Creation,
+    machines: &Api<Machine>,
+    inputs: &Inputs,
+    context: &Context,
+) -> Result<Machine, Error> {
+    let Creation {
+        template,
+        infrastructure,
+        infrastructure_api,
+        config,
+        machine,
+    } = creation;
+    let namespace = inputs.plane.namespace().unwrap_or_default();
+    if let (Some(ownership), Some(cluster)) = (template, &inputs.cluster) {
+        own(ownership, cluster, &namespace, context).await?;
+    }
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), &namespace, &infrastructure_api);
+    once(&api, &infrastructure).await?;
+    once(&context.api::<K0sControllerConfig>(&namespace), &config).await?;
+    once(machines, &machine).await
+}
+
+/// Applies an object.
+async fn once<K>(api: &Api<K>, object: &K) -> Result<K, Error>
+where
+    K: Resource + Clone + Debug + serde::Serialize + DeserializeOwned,
+{
+    let applied = apply::apply_if_changed(api, object, field_managers::K0SMOTRON).await;
+    applied.map(|applied| applied.object).map_err(Error::Apply)
+}
+
+/// Lets the Cluster own the template, so that it moves along. Not as its controller: several Clusters may share it.
+async fn own(
+    ownership: Ownership,
+    cluster: &Cluster,
+    namespace: &str,
+    context: &Context,
+) -> Result<(), Error> {
+    let Ownership { template, api } = ownership;
+    let Some(owner) = cluster.owner_ref(&()) else {
+        return Ok(());
+    };
+    let name = template.name_any();
+    let owners: Vec<_> = template
+        .owner_references()
+        .iter()
+        .cloned()
+        .chain([owner])
+        .collect();
+    let patch = json!({
+        "metadata": { "ownerReferences": owners, "resourceVersion": template.resource_version() },
+    });
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &api);
+    api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map(drop)
+        .map_err(|source| Error::Own { name, source })
+}
+
+/// Writes one condition of a Machine and leaves those of others alone.
+async fn write_condition(api: &Api<Machine>, name: &str, condition: Condition) -> Result<(), Error> {
+    let patch = json!({
+        "apiVersion": Machine::api_version(&()),
+        "kind": Machine::kind(&()),
+        "metadata": { "name": name },
+        "status": { "conditions": [condition] },
+    });
+    let parameters = PatchParams::apply(field_managers::K0SMOTRON).force();
+    ignore_missing(
+        api.patch_status(name, &parameters, &Patch::Apply(patch))
+            .await
+            .map(drop),
+    )
+    .map_err(|source| Error::Condition {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+/// That an object is gone is what was wanted, or nothing to be told to it any more.
+fn ignore_missing(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
+    match result {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,182 @@
+//! From a decision to objects. Pure but for the random keys of new authorities.
+
+use std::collections::BTreeMap;
+
+use k0smotron_api::{
+    bootstrap::v1beta2::K0sControllerConfig,
+    capi::{Cluster, Machine},
+    control_plane::v1beta2::K0sControlPlane,
+    names::annotations,
+};
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::{Resource, ResourceExt, api::DynamicObject, core::ApiResource};
+
+use super::{
+    Error,
+    certificates::{self, KubeconfigWrite},
+    conditions,
+    decide::{Deletion, Live, Membership, Step},
+    fetch::{Inputs, Template},
+    machine,
+    observe::{MACHINE_BEGUN, sequence},
+    observed::{Answer, Observed},
+};
+
+/// Annotations to set and to remove.
+pub type Changes = BTreeMap<&'static str, Option<String>>;
+
+/// What was built and is not written yet, in the order in which it is written.
+#[derive(Debug, Default)]
+pub struct Built {
+    /// Add our finalizer.
+    pub finalizer: bool,
+    /// What must be persisted before anything that follows from it exists.
+    pub marks: Changes,
+    /// New authorities.
+    pub authorities: Vec<Secret>,
+    pub kubeconfig: Option<KubeconfigWrite>,
+    pub creation: Option<Creation>,
+    /// Machines as they are to be, changed in place.
+    pub kept: Vec<Machine>,
+    /// Conditions UpToDate of Machines that do not have them so.
+    pub conditions: Vec<(String, Condition)>,
+    /// Machines to delete.
+    pub deletions: Vec<String>,
+    /// Machines whose pre-terminate hook is removed.
+    pub releases: Vec<String>,
+    /// Identity of the workload cluster, to be recorded on the Cluster.
+    pub cluster_id: Option<String>,
+    /// What is not needed any more after all of that.
+    pub unmarks: Changes,
+    /// Remove our finalizer.
+    pub finished: bool,
+}
+
+/// A Machine to be created with all that belongs to it, in the order in which it is created.
+#[derive(Debug)]
+pub struct Creation {
+    /// The template, and the owner reference that it lacks, if it does.
+    pub template: Option<Ownership>,
+    pub infrastructure: DynamicObject,
+    pub infrastructure_api: ApiResource,
+    pub config: K0sControllerConfig,
+    pub machine: Machine,
+}
+
+/// A template that is to be owned by the Cluster, so that it moves along.
+#[derive(Debug)]
+pub struct Ownership {
+    pub template: DynamicObject,
+    pub api: ApiResource,
+}
+
+/// Makes the objects of a step.
+///
+/// # Errors
+/// Keys or objects that cannot be made, and inputs that do not fit the step.
+pub fn build(inputs: &Inputs, observed: &Observed, step: &Step) -> Result<Built, Error> {
+    match step {
+        Step::Leave(_) => Ok(Built::default()),
+        Step::Live(live) => build_live(inputs, observed, live),
+        Step::Delete(deletion) => Ok(build_deletion(deletion)),
+    }
+}
+
+fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built, Error> {
+    let cluster = inputs.cluster.as_deref().ok_or(Error::Incomplete)?;
+    let identity = identity(&observed.answer);
+    let mut marks = Changes::new();
+    if live.persist_existence {
+        let known = || cluster.recorded_cluster_id().map(str::to_owned);
+        let value = identity
+            .clone()
+            .or_else(known)
+            .unwrap_or_else(|| "true".to_owned());
+        marks.insert(annotations::CLUSTER_INITIALIZED, Some(value));
+    }
+    let mut unmarks = Changes::new();
+    let mut creation = None;
+    match &live.membership {
+        Membership::Create { name } => {
+            creation = Some(create(inputs, cluster, name)?);
+            if observed.begun.is_none() {
+                let number = sequence(inputs).saturating_add(1);
+                marks.insert(annotations::MACHINE_SEQUENCE, Some(number.to_string()));
+                marks.insert(MACHINE_BEGUN, Some(name.clone()));
+            }
+            unmarks.insert(MACHINE_BEGUN, None);
+        }
+        Membership::Confirm { .. } => {
+            unmarks.insert(MACHINE_BEGUN, None);
+        }
+        Membership::Steady | Membership::Wait(_) => {}
+    }
+    let authorities = certificates::generate(inputs, cluster, &live.generate)?;
+    let kubeconfig = match live.issue_kubeconfig {
+        true => Some(certificates::kubeconfig(inputs, cluster, &authorities)?),
+        false => None,
+    };
+    let staying = || inputs.machines.iter().filter(|machine| !machine.is_deleting());
+    Ok(Built {
+        finalizer: !observed.finalizer,
+        marks,
+        authorities,
+        kubeconfig,
+        creation,
+        kept: staying()
+            .map(|present| machine::kept(inputs, cluster, present))
+            .collect(),
+        conditions: conditions::up_to_date(inputs, observed),
+        deletions: Vec::new(),
+        releases: live.release.clone(),
+        cluster_id: identity.filter(|identity| cluster.recorded_cluster_id() != Some(identity)),
+        unmarks,
+        finished: false,
+    })
+}
+
+fn build_deletion(deletion: &Deletion) -> Built {
+    Built {
+        deletions: deletion.delete.clone(),
+        releases: deletion.release.clone(),
+        finished: deletion.finished,
+        ..Built::default()
+    }
+}
+
+fn create(inputs: &Inputs, cluster: &Cluster, name: &str) -> Result<Creation, Error> {
+    let Template::Found(template) = &inputs.template else {
+        return Err(Error::Incomplete);
+    };
+    let config = super::observe::config_for(inputs, Some(name)).map_err(Error::Config)?;
+    let owned = template
+        .object
+        .owner_references()
+        .iter()
+        .any(|owner| owner.kind == Cluster::kind(&()) && owner.name == cluster.name_any());
+    let ownership = Ownership {
+        template: template.object.clone(),
+        api: template.api.clone(),
+    };
+    Ok(Creation {
+        template: (!owned).then_some(ownership),
+        infrastructure: machine::infrastructure(inputs, cluster, template, name)?,
+        infrastructure_api: template.machine_api.clone(),
+        config: machine::config(inputs, cluster, name, &config)?,
+        machine: machine::machine(inputs, cluster, template, name, &config)?,
+    })
+}
+
+/// How tools name a workload cluster.
+fn identity(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::Yes { cluster_uid } => Some(format!("kube-system:{cluster_uid}")),
+        Answer::No(_) | Answer::NotAsked => None,
+    }
+}
+
+/// The API version and kind of our own kind, for references.
+pub fn plane_kind() -> (String, String) {
+    let kind = K0sControlPlane::kind(&()).into_owned();
+    (K0sControlPlane::api_version(&()).into_owned(), kind)
+}

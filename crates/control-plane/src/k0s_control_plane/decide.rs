@@ -1,0 +1,232 @@
+//! What to do next, from facts alone: pure and total.
+//!
+//! One replica is what is supported today. Whatever would change the membership of a cluster that exists (more
+//! replicas, a rollout, a member that is deleted) is held and said, never tried: [`Membership`] is where that grows.
+
+use super::observed::{Answer, Authority, AuthorityState, KubeconfigState, Observed, Owner};
+
+/// What a pass does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Touch nothing, and say why.
+    Leave(Leave),
+    /// Work towards the spec.
+    Live(Live),
+    /// Take the control plane down.
+    Delete(Deletion),
+}
+
+/// Why nothing is touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// Cluster API has not set the owner reference yet.
+    NoOwner,
+    /// The owner reference names a Cluster that is not there.
+    OwnerMissing(String),
+    Paused(String),
+    /// The spec asks for what cannot be done, and nothing was begun yet.
+    Refused,
+}
+
+/// The parts of a pass over a control plane that is to live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// Persist that the cluster exists, before any status says so.
+    pub persist_existence: bool,
+    /// Authorities to generate.
+    pub generate: Vec<Authority>,
+    /// Authorities without which nothing can go on.
+    pub lacking: Vec<Authority>,
+    pub issue_kubeconfig: bool,
+    pub membership: Membership,
+    /// Machines whose pre-terminate hook is removed.
+    pub release: Vec<String>,
+    /// Whether the API server is to be asked whether it answers.
+    pub probe: bool,
+}
+
+/// The one change of membership that this pass makes, or why it makes none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// As many Machines as asked for.
+    Steady,
+    /// Create this Machine, its infrastructure machine and its config, whatever of them is there already.
+    Create {
+        name: String,
+    },
+    /// The Machine begun under this name exists: forget that it was begun.
+    Confirm {
+        name: String,
+    },
+    Wait(Wait),
+}
+
+/// What is awaited before the membership can change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The Cluster has no control plane endpoint.
+    Endpoint,
+    /// The cluster's certificates are not complete.
+    Certificates,
+    /// The infrastructure template cannot be used, for this reason.
+    Template(String),
+    /// A Machine that never formed a cluster is on its way out; its replacement comes after it.
+    Gone { name: String },
+    /// A member of a cluster that exists is being deleted, and its leaving would lose data.
+    MemberDeleted { name: String },
+    /// The cluster exists, and none of its Machines does.
+    Lost,
+}
+
+/// The parts of taking a control plane down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// Worker Machines that go first.
+    pub workers: usize,
+    /// Machines to delete.
+    pub delete: Vec<String>,
+    /// Machines whose pre-terminate hook is removed, those already being deleted among them.
+    pub release: Vec<String>,
+    /// Machines that are awaited.
+    pub remaining: usize,
+    /// Nothing is left to wait for.
+    pub finished: bool,
+}
+
+/// What to do next.
+pub fn decide(observed: &Observed) -> Step {
+    if let Some(message) = &observed.paused {
+        return Step::Leave(Leave::Paused(message.clone()));
+    }
+    if observed.deleting {
+        return Step::Delete(deletion(observed));
+    }
+    match &observed.owner {
+        Owner::None => return Step::Leave(Leave::NoOwner),
+        Owner::Missing(name) => return Step::Leave(Leave::OwnerMissing(name.clone())),
+        Owner::Found => {}
+    }
+    let untouched = !observed.exists && observed.begun.is_none() && observed.machines.is_empty();
+    if untouched && !observed.refusals.is_empty() {
+        return Step::Leave(Leave::Refused);
+    }
+    Step::Live(live(observed))
+}
+
+fn live(observed: &Observed) -> Live {
+    let answers = matches!(observed.answer, Answer::Yes { .. });
+    let exists = observed.exists || answers;
+    // New authorities for a cluster whose hosts have the old ones would shut everybody out.
+    let founding = !exists && observed.machines.is_empty();
+    let missing = |authority: &Authority| {
+        observed
+            .authorities
+            .get(authority)
+            .is_none_or(|state| *state == AuthorityState::Missing)
+    };
+    let generate: Vec<_> = Authority::ALL
+        .into_iter()
+        .filter(|authority| founding && missing(authority))
+        .collect();
+    let lacking: Vec<_> = Authority::ALL
+        .into_iter()
+        .filter(|authority| {
+            !generate.contains(authority)
+                && observed.authorities.get(authority) != Some(&AuthorityState::Present)
+        })
+        .collect();
+    let issue_kubeconfig = observed.endpoint
+        && !lacking.contains(&Authority::Cluster)
+        && observed.kubeconfig != KubeconfigState::Good;
+    let (membership, release) = membership(observed, exists, &lacking);
+    let probe = observed.endpoint
+        && (observed.kubeconfig != KubeconfigState::Missing || issue_kubeconfig)
+        && (exists || !observed.machines.is_empty() || matches!(membership, Membership::Create { .. }));
+    Live {
+        persist_existence: exists && !observed.exists_persisted,
+        generate,
+        lacking,
+        issue_kubeconfig,
+        membership,
+        release,
+        probe,
+    }
+}
+
+/// The next change of membership, and the Machines that are let go.
+fn membership(observed: &Observed, exists: bool, lacking: &[Authority]) -> (Membership, Vec<String>) {
+    if exists && let Some(machine) = observed.going().next() {
+        // Held by our hook until membership can be changed safely; a user who accepts the loss removes the hook.
+        return (
+            Membership::Wait(Wait::MemberDeleted {
+                name: machine.name.clone(),
+            }),
+            Vec::new(),
+        );
+    }
+    let release: Vec<_> = observed
+        .going()
+        .filter(|machine| machine.hooked)
+        .map(|machine| machine.name.clone())
+        .collect();
+    if let Some(begun) = &observed.begun
+        && observed.machines.iter().any(|machine| machine.name == begun.name)
+    {
+        return (
+            Membership::Confirm {
+                name: begun.name.clone(),
+            },
+            release,
+        );
+    }
+    if observed.active().next().is_some() {
+        return (Membership::Steady, release);
+    }
+    let membership = if let Some(machine) = observed.going().next() {
+        Membership::Wait(Wait::Gone {
+            name: machine.name.clone(),
+        })
+    } else if exists {
+        Membership::Wait(Wait::Lost)
+    } else if !observed.endpoint {
+        Membership::Wait(Wait::Endpoint)
+    } else if !lacking.is_empty() {
+        Membership::Wait(Wait::Certificates)
+    } else if let Some(message) = &observed.template {
+        Membership::Wait(Wait::Template(message.clone()))
+    } else {
+        let name = observed
+            .begun
+            .as_ref()
+            .map_or(&observed.next_name, |begun| &begun.name);
+        Membership::Create { name: name.clone() }
+    };
+    (membership, release)
+}
+
+fn deletion(observed: &Observed) -> Deletion {
+    let owned = observed.owner == Owner::Found;
+    // Workers need the control plane to leave cleanly. Without a Cluster nobody drains or counts them.
+    let workers = if owned { observed.workers } else { 0 };
+    let first = workers > 0;
+    let delete: Vec<_> = observed
+        .active()
+        .filter(|_| !first)
+        .map(|machine| machine.name.clone())
+        .collect();
+    let release = observed
+        .machines
+        .iter()
+        .filter(|machine| !first && machine.hooked)
+        .map(|machine| machine.name.clone())
+        .collect();
+    let remaining = observed.machines.len();
+    Deletion {
+        workers,
+        delete,
+        release,
+        remaining,
+        // Cluster API finishes no Machine whose Cluster is gone: waiting for them would be for ever.
+        finished: !first && (remaining == 0 || !owned),
+    }
+}

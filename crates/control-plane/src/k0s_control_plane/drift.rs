@@ -1,0 +1,242 @@
+//! In what a Machine differs from what its control plane asks for now. Pure.
+//!
+//! A difference that is none (an unset field against its default, nil against an empty list) must not be seen: it
+//! would replace machines for ever. The k0s configuration is left out, because it reaches a running cluster without
+//! replacing anything.
+
+use k0smotron_k0s::version::Version;
+use serde_json::{Map, Value};
+
+/// What a Machine was made from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Made {
+    /// `Machine.spec.version`.
+    pub version: Option<String>,
+    /// The annotation with the K0sConfigSpec, if it is there and can be read.
+    pub config: Option<Value>,
+    /// Name of the template, from the infrastructure machine's annotation.
+    pub template_name: Option<String>,
+    /// `<Kind>.<group>` of the template, from the infrastructure machine's annotation.
+    pub template_group_kind: Option<String>,
+}
+
+/// What Machines are to be made from now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    pub version: Option<Version>,
+    pub config: Value,
+    pub template_name: String,
+    pub template_group_kind: String,
+}
+
+/// The differences, each in words; none when the Machine is up to date. What a Machine does not tell is no difference.
+pub fn differences(made: &Made, wanted: &Wanted) -> Vec<String> {
+    let mut differences = Vec::new();
+    if let (Some(have), Some(want)) = (&made.version, &wanted.version) {
+        let same = Version::parse_lenient(have).is_ok_and(|have| have.with_default_suffix() == *want);
+        if !same {
+            differences.push(format!("version is {have}, spec.version asks for {want}"));
+        }
+    }
+    if let Some(config) = &made.config {
+        let (have, want) = (normal(config), normal(&wanted.config));
+        let fields: Vec<_> = have
+            .keys()
+            .chain(want.keys().filter(|key| !have.contains_key(*key)))
+            .filter(|key| have.get(*key) != want.get(*key))
+            .map(|key| format!("spec.k0sConfigSpec.{key}"))
+            .collect();
+        if !fields.is_empty() {
+            differences.push(format!("{} changed", fields.join(", ")));
+        }
+    }
+    let cloned = [
+        (&made.template_name, &wanted.template_name, "name"),
+        (&made.template_group_kind, &wanted.template_group_kind, "kind"),
+    ];
+    for (have, want, what) in cloned {
+        if let Some(have) = have
+            && have != want
+        {
+            differences.push(format!(
+                "the infrastructure template's {what} is {have}, the spec asks for {want}"
+            ));
+        }
+    }
+    differences
+}
+
+/// Whether the k0s configuration differs, which is no reason to replace anything.
+pub fn k0s_differs(made: &Made, wanted: &Wanted) -> bool {
+    let k0s = |config: &Value| config.get("k0s").map(pruned).filter(|value| !is_nothing(value));
+    made.config
+        .as_ref()
+        .is_some_and(|config| k0s(config) != k0s(&wanted.config))
+}
+
+/// The configuration with every field that says nothing, or says its default, left out.
+fn normal(config: &Value) -> Map<String, Value> {
+    let defaults = [
+        ("/k0sInstallDir", Value::from("/usr/local/bin")),
+        ("/downloadURL", Value::from("https://get.k0s.sh")),
+        ("/provisioner/type", Value::from("cloud-config")),
+        ("/provisioner/platform", Value::from("linux")),
+        ("/tunneling/serverNodePort", Value::from(31700)),
+        ("/tunneling/tunnelingNodePort", Value::from(31443)),
+        ("/tunneling/mode", Value::from("tunnel")),
+    ];
+    let mut config = config.clone();
+    for (path, default) in defaults {
+        if let Some(value) = config.pointer_mut(path)
+            && *value == default
+        {
+            *value = Value::Null;
+        }
+    }
+    if let Some(fields) = config.as_object_mut() {
+        // Applied live. Labels of a Secret are no part of the machine either.
+        fields.remove("k0s");
+        fields.remove("secretMetadata");
+    }
+    match pruned(&config) {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// The value without what says nothing.
+fn pruned(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(
+            fields
+                .iter()
+                .map(|(key, value)| (key.clone(), pruned(value)))
+                .filter(|(_, value)| !is_nothing(value))
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.iter().map(pruned).collect()),
+        other => other.clone(),
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn wanted(config: Value) -> Wanted {
+        Wanted {
+            version: Some("v1.36.3+k0s.2".parse().unwrap()),
+            config,
+            template_name: "controllers".to_owned(),
+            template_group_kind: "RemoteMachineTemplate.infrastructure.cluster.x-k8s.io".to_owned(),
+        }
+    }
+
+    fn made(config: Value) -> Made {
+        let wanted = wanted(config);
+        Made {
+            version: Some("v1.36.3+k0s.2".to_owned()),
+            config: Some(wanted.config),
+            template_name: Some(wanted.template_name),
+            template_group_kind: Some(wanted.template_group_kind),
+        }
+    }
+
+    #[test]
+    fn what_says_the_same_is_no_difference() {
+        let same = [
+            (
+                json!({}),
+                json!({ "args": [], "files": [], "preInstalledK0s": false }),
+            ),
+            (json!({ "provisioner": {}, "tunneling": {} }), json!({})),
+            (
+                json!({ "k0sInstallDir": "/usr/local/bin" }),
+                json!({ "downloadURL": "https://get.k0s.sh" }),
+            ),
+            (
+                json!({ "provisioner": { "type": "cloud-config", "platform": "linux" } }),
+                json!({}),
+            ),
+            (
+                json!({ "k0s": { "spec": { "api": {} } } }),
+                json!({ "k0s": { "spec": { "network": {} } } }),
+            ),
+            (
+                json!({ "args": ["--debug"], "workingDir": "" }),
+                json!({ "args": ["--debug"] }),
+            ),
+        ];
+        for (have, want) in same {
+            assert_eq!(
+                differences(&made(have.clone()), &wanted(want.clone())),
+                [""; 0],
+                "{have} {want}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let changed = differences(&made(json!({})), &wanted(json!({ "args": ["--debug"] })));
+        assert_eq!(changed, ["spec.k0sConfigSpec.args changed"]);
+
+        let mut older = made(json!({}));
+        older.version = Some("v1.36.2+k0s.0".to_owned());
+        older.template_name = Some("old".to_owned());
+        assert_eq!(
+            differences(&older, &wanted(json!({}))),
+            [
+                "version is v1.36.2+k0s.0, spec.version asks for v1.36.3+k0s.2",
+                "the infrastructure template's name is old, the spec asks for controllers"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_suffix_is_the_default_one() {
+        let mut want = wanted(json!({}));
+        want.version = Some("v1.36.3+k0s.0".parse().unwrap());
+        let mut have = made(json!({}));
+        have.version = Some("v1.36.3".to_owned());
+        assert_eq!(differences(&have, &want), [""; 0]);
+    }
+
+    #[test]
+    fn a_machine_of_others_that_tells_nothing_is_left_as_it_is() {
+        assert_eq!(
+            differences(&Made::default(), &wanted(json!({ "args": ["x"] }))),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn the_k0s_configuration_is_told_apart() {
+        assert!(k0s_differs(
+            &made(json!({ "k0s": { "a": 1 } })),
+            &wanted(json!({ "k0s": { "a": 2 } }))
+        ));
+        assert!(!k0s_differs(&made(json!({ "k0s": {} })), &wanted(json!({}))));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_keys_and_empty_fields_never_matter(args in prop::collection::vec("[a-z-]{1,8}", 0..4)) {
+            let have = json!({ "args": args, "files": [] });
+            let want = json!({ "preK0sCommands": [], "args": args });
+            prop_assert_eq!(differences(&made(have), &wanted(want)), Vec::<String>::new());
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Reads everything that a control plane refers to.
+//!
+//! Machines are read from the API and not taken from a watch: two control plane Machines because a watch was late
+//! would be two clusters.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use k0smotron_api::{
+    capi::{self, Cluster, ContractReference, Machine},
+    control_plane::v1beta2::K0sControlPlane,
+    names::{annotations, labels, secrets as contract},
+};
+use k0smotron_runtime::{Context, controller::controller_of, shared::Shared};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, ResourceExt,
+    api::{DynamicObject, ListParams},
+    core::ApiResource,
+};
+
+use super::{
+    Error,
+    kinds::{self, Kinds},
+    observed::{Answer, Authority, Owner},
+};
+
+/// The objects behind the facts.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    pub plane: Arc<K0sControlPlane>,
+    pub owner: Owner,
+    pub cluster: Option<Arc<Cluster>>,
+    /// The control plane's Machines, oldest first.
+    pub machines: Vec<Machine>,
+    /// Number of the Cluster's other Machines.
+    pub workers: usize,
+    pub authorities: BTreeMap<Authority, Secret>,
+    pub kubeconfig: Option<Secret>,
+    /// The template of infrastructure machines; looked for only when a Machine may have to be made.
+    pub template: Template,
+    /// Annotations of the infrastructure machines of the Machines that are to stay, by name of the Machine.
+    pub cloned_from: BTreeMap<String, BTreeMap<String, String>>,
+    pub answer: Answer,
+    pub now: Timestamp,
+}
+
+/// The template of infrastructure machines.
+#[derive(Clone, Debug)]
+pub enum Template {
+    NotLookedFor,
+    /// Why there is none.
+    Missing(String),
+    Found(Box<FoundTemplate>),
+}
+
+/// A template, and the API of what is made from it.
+#[derive(Clone, Debug)]
+pub struct FoundTemplate {
+    pub object: DynamicObject,
+    pub api: ApiResource,
+    pub machine_api: ApiResource,
+}
+
+/// Where to read.
+pub struct Sources<'a> {
+    pub context: &'a Context,
+    pub clusters: &'a Shared<Cluster>,
+    pub kinds: &'a Kinds,
+}
+
+/// Reads what the control plane refers to.
+pub async fn fetch(
+    plane: &Arc<K0sControlPlane>,
+    answer: Answer,
+    from: &Sources<'_>,
+) -> Result<Inputs, Error> {
+    let namespace = plane.namespace().unwrap_or_default();
+    let (owner, cluster) = owner(plane, &namespace, from).await?;
+    let mut inputs = Inputs {
+        plane: plane.clone(),
+        owner,
+        cluster,
+        machines: Vec::new(),
+        workers: 0,
+        authorities: BTreeMap::new(),
+        kubeconfig: None,
+        template: Template::NotLookedFor,
+        cloned_from: BTreeMap::new(),
+        answer,
+        now: Timestamp::now(),
+    };
+    let label = || plane.labels().get(labels::CLUSTER_NAME).cloned();
+    let Some(cluster) = inputs
+        .cluster
+        .as_ref()
+        .map(|cluster| cluster.name_any())
+        .or_else(label)
+    else {
+        return Ok(inputs);
+    };
+    (inputs.machines, inputs.workers) = machines(plane, &namespace, &cluster, from).await?;
+    if inputs.cluster.is_none() || plane.metadata.deletion_timestamp.is_some() {
+        return Ok(inputs);
+    }
+    let secrets: Api<Secret> = from.context.api(&namespace);
+    let read = |name: String| {
+        let secrets = secrets.clone();
+        async move {
+            let read = secrets.get_opt(&name).await;
+            read.map_err(|source| Error::Read {
+                what: format!("Secret {name}"),
+                source,
+            })
+        }
+    };
+    let authorities = Authority::ALL.map(|authority| {
+        let read = read(authority.secret_name(&cluster));
+        async move { Ok::<_, Error>((authority, read.await?)) }
+    });
+    let (authorities, kubeconfig) = futures::future::try_join(
+        futures::future::try_join_all(authorities),
+        read(contract::kubeconfig(&cluster)),
+    )
+    .await?;
+    inputs.authorities = authorities
+        .into_iter()
+        .filter_map(|(authority, secret)| Some((authority, secret?)))
+        .collect();
+    inputs.kubeconfig = kubeconfig;
+    let staying = || inputs.machines.iter().filter(|machine| !machine.is_deleting());
+    if staying().next().is_none() {
+        inputs.template = template(plane, &namespace, from).await?;
+    } else {
+        inputs.cloned_from = cloned_from(staying(), &namespace, from).await?;
+    }
+    Ok(inputs)
+}
+
+/// The owning Cluster, by kind and group: the controller flag is set for Clusters with a topology only (contract C22).
+async fn owner(
+    plane: &K0sControlPlane,
+    namespace: &str,
+    from: &Sources<'_>,
+) -> Result<(Owner, Option<Arc<Cluster>>), Error> {
+    let reference = plane
+        .owner_references()
+        .iter()
+        .find(|owner| owner.kind == "Cluster" && owner.api_version.split('/').next() == Some(capi::GROUP));
+    let Some(reference) = reference else {
+        return Ok((Owner::None, None));
+    };
+    if let Some(cluster) = from.clusters.get(namespace, &reference.name) {
+        return Ok((Owner::Found, Some(cluster)));
+    }
+    // The reference may be younger than anything the watch has seen.
+    let api = from.context.api::<Cluster>(namespace);
+    let cluster = api.get_opt(&reference.name).await.map_err(|source| Error::Read {
+        what: format!("Cluster {}", reference.name),
+        source,
+    })?;
+    Ok(match cluster {
+        Some(cluster) => (Owner::Found, Some(Arc::new(cluster))),
+        None => (Owner::Missing(reference.name.clone()), None),
+    })
+}
+
+/// The control plane's Machines, oldest first, and how many others the Cluster has.
+async fn machines(
+    plane: &K0sControlPlane,
+    namespace: &str,
+    cluster: &str,
+    from: &Sources<'_>,
+) -> Result<(Vec<Machine>, usize), Error> {
+    let selected = ListParams::default().labels(&format!("{}={cluster}", labels::CLUSTER_NAME));
+    let api = from.context.api::<Machine>(namespace);
+    let all = api.list(&selected).await.map_err(|source| Error::Read {
+        what: "Machines".to_owned(),
+        source,
+    })?;
+    let (controllers, workers): (Vec<_>, Vec<_>) = all.items.into_iter().partition(Machine::is_control_plane);
+    let mut ours: Vec<_> = controllers
+        .into_iter()
+        .filter(|machine| is_ours(plane, machine))
+        .collect();
+    ours.sort_by_key(|machine| (machine.creation_timestamp(), machine.name_any()));
+    Ok((ours, workers.len()))
+}
+
+/// Machines that something else controls are none of ours. By name: move and restore change UIDs.
+fn is_ours(plane: &K0sControlPlane, machine: &Machine) -> bool {
+    let controlled = machine
+        .owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true));
+    !controlled
+        || controller_of::<K0sControlPlane, _>(machine).is_some_and(|owner| owner.name == plane.name_any())
+}
+
+/// The template that the spec names.
+async fn template(plane: &K0sControlPlane, namespace: &str, from: &Sources<'_>) -> Result<Template, Error> {
+    let Some(reference) = plane.spec.machine_template.infrastructure_ref() else {
+        return Ok(Template::Missing(
+            "the spec names no infrastructure template".to_owned(),
+        ));
+    };
+    let ContractReference {
+        api_group: group,
+        kind,
+        name,
+    } = &reference;
+    let Some(machine_kind) = kinds::made_from(kind) else {
+        return Ok(Template::Missing(format!("{kind} is no kind of template")));
+    };
+    let (template_api, machine_api) =
+        futures::future::try_join(api_of(from, group, kind), api_of(from, group, machine_kind)).await?;
+    let (Some(template_api), Some(machine_api)) = (template_api, machine_api) else {
+        let text = format!("no API serves {kind} and {machine_kind} of {group}: install their provider");
+        return Ok(Template::Missing(text));
+    };
+    let api: Api<DynamicObject> = Api::namespaced_with(from.context.client.clone(), namespace, &template_api);
+    let object = api.get_opt(name).await.map_err(|source| Error::Read {
+        what: format!("{kind} {name}"),
+        source,
+    })?;
+    Ok(match object {
+        None => Template::Missing(format!("{kind} {namespace}/{name} does not exist: create it")),
+        Some(object) => Template::Found(Box::new(FoundTemplate {
+            object,
+            api: template_api,
+            machine_api,
+        })),
+    })
+}
+
+async fn api_of(from: &Sources<'_>, group: &str, kind: &str) -> Result<Option<ApiResource>, Error> {
+    from.kinds
+        .api_of(&from.context.client, group, kind)
+        .await
+        .map_err(|source| Error::Read {
+            what: format!("the API of {kind}"),
+            source,
+        })
+}
+
+/// What the infrastructure machines say of the templates they were made from.
+async fn cloned_from<'a>(
+    machines: impl Iterator<Item = &'a Machine>,
+    namespace: &str,
+    from: &Sources<'_>,
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
+    let mut found = BTreeMap::new();
+    for machine in machines {
+        let Some(ContractReference {
+            api_group,
+            kind,
+            name,
+        }) = &machine.spec.infrastructure_ref
+        else {
+            continue;
+        };
+        let Some(resource) = api_of(from, api_group, kind).await? else {
+            continue;
+        };
+        let api: Api<DynamicObject> = Api::namespaced_with(from.context.client.clone(), namespace, &resource);
+        let object = api.get_metadata_opt(name).await.map_err(|source| Error::Read {
+            what: format!("{kind} {name}"),
+            source,
+        })?;
+        if let Some(object) = object {
+            let origin = [annotations::CLONED_FROM_NAME, annotations::CLONED_FROM_GROUP_KIND];
+            let kept = object
+                .annotations()
+                .iter()
+                .filter(|(key, _)| origin.contains(&key.as_str()))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            found.insert(machine.name_any(), kept);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,302 @@
+//! From objects to facts. Pure.
+
+use std::collections::BTreeMap;
+
+use k0smotron_api::{
+    capi::{Cluster, Machine},
+    names::{annotations, finalizers, secrets as contract},
+};
+use k0smotron_k0s::{
+    cluster_config, kubeconfig, names,
+    pki::{self, CertificateAuthority, ServiceAccountKeys},
+    version::Version,
+};
+use k0smotron_runtime::{secrets, workload::api_server_url};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Resource, ResourceExt};
+use serde_json::Value;
+
+use super::{
+    drift::{self, Made, Wanted},
+    fetch::{Inputs, Template},
+    observed::{
+        Authority, AuthorityState, Begun, KubeconfigState, MachineFacts, Observed, Owner, Refusal,
+        RefusalKind,
+    },
+    refusals::refusals,
+};
+
+/// Annotation of a control plane: name of the Machine whose creation was begun and is not confirmed yet.
+pub const MACHINE_BEGUN: &str = "k0smotron.io/machine-begun";
+
+/// The facts about a control plane.
+pub fn observe(inputs: &Inputs) -> Observed {
+    let plane = inputs.plane.as_ref();
+    let mut refused = refusals(&plane.spec);
+    let wanted = wanted(inputs);
+    let mut machines = Vec::new();
+    for machine in &inputs.machines {
+        let made = made(inputs, machine);
+        let outdated = drift::differences(&made, &wanted);
+        if !machine.is_deleting() {
+            refused.extend(not_rolled_out(machine, &outdated));
+            if drift::k0s_differs(&made, &wanted) {
+                refused.push(not_live());
+            }
+        }
+        machines.push(MachineFacts {
+            name: machine.name_any(),
+            deleting: machine.is_deleting(),
+            hooked: machine
+                .annotations()
+                .contains_key(annotations::PRE_TERMINATE_HOOK),
+            outdated,
+        });
+    }
+    let annotation = |key: &str| plane.annotations().get(key);
+    let exists_persisted = annotation(annotations::CLUSTER_INITIALIZED).is_some();
+    let exists = exists_persisted
+        || plane
+            .status
+            .as_ref()
+            .is_some_and(|status| status.control_plane_initialized())
+        || inputs
+            .cluster
+            .as_deref()
+            .is_some_and(Cluster::control_plane_initialized);
+    Observed {
+        owner: inputs.owner.clone(),
+        paused: paused(inputs),
+        deleting: plane.metadata.deletion_timestamp.is_some(),
+        finalizer: plane
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == finalizers::K0S_CONTROL_PLANE),
+        endpoint: endpoint_url(inputs).is_some(),
+        refusals: refused,
+        exists,
+        exists_persisted,
+        begun: annotation(MACHINE_BEGUN).map(|name| Begun { name: name.clone() }),
+        next_name: names::machine_name(
+            &plane.name_any(),
+            &plane.uid().unwrap_or_default(),
+            sequence(inputs).saturating_add(1),
+        ),
+        authorities: authorities(inputs),
+        kubeconfig: kubeconfig(inputs),
+        template: match &inputs.template {
+            Template::Missing(message) => Some(message.clone()),
+            Template::NotLookedFor | Template::Found(_) => None,
+        },
+        machines,
+        workers: if inputs.owner == Owner::Found {
+            inputs.workers
+        } else {
+            0
+        },
+        answer: inputs.answer.clone(),
+    }
+}
+
+/// Number of the Machine that was begun last.
+pub fn sequence(inputs: &Inputs) -> u64 {
+    let number = inputs.plane.annotations().get(annotations::MACHINE_SEQUENCE);
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// URL of the API server, once the Cluster has an endpoint.
+pub fn endpoint_url(inputs: &Inputs) -> Option<String> {
+    let (host, port) = inputs.cluster.as_deref()?.endpoint()?;
+    Some(api_server_url(host, port))
+}
+
+/// The version that Machines get; none if the spec's cannot be read, which is refused.
+pub fn version(inputs: &Inputs) -> Option<Version> {
+    Version::parse_lenient(&inputs.plane.spec.version)
+        .ok()
+        .map(|version| version.with_default_suffix())
+}
+
+/// The spec's K0sConfigSpec completed by what the cluster knows, as JSON. For a Machine that is to be made, with the
+/// name of its etcd member.
+///
+/// # Errors
+/// The k0s configuration cannot be used, which is refused before.
+pub fn config_for(inputs: &Inputs, machine: Option<&str>) -> Result<Value, cluster_config::ConfigError> {
+    let spec = &inputs.plane.spec.k0s_config_spec;
+    let cluster = inputs.cluster.as_deref();
+    let named = version(inputs).is_some_and(|version| version.names_etcd_members());
+    let known = cluster_config::Inputs {
+        endpoint_host: cluster
+            .and_then(Cluster::endpoint)
+            .map(|(host, _)| host.to_owned())
+            .unwrap_or_default(),
+        pod_cidrs: cluster
+            .map(|cluster| cluster.pod_cidrs().to_vec())
+            .unwrap_or_default(),
+        service_cidrs: cluster
+            .map(|cluster| cluster.service_cidrs().to_vec())
+            .unwrap_or_default(),
+        service_domain: cluster
+            .and_then(Cluster::service_domain)
+            .unwrap_or_default()
+            .to_owned(),
+        etcd_member_name: machine.filter(|_| named).map(str::to_owned),
+        ..cluster_config::Inputs::default()
+    };
+    let effective = cluster_config::effective(spec.k0s.as_ref(), &known)?;
+    let mut spec = spec.clone();
+    spec.k0s = Some(effective);
+    Ok(serde_json::to_value(spec).unwrap_or(Value::Null))
+}
+
+/// What Machines are to be made from now.
+fn wanted(inputs: &Inputs) -> Wanted {
+    let template = inputs
+        .plane
+        .spec
+        .machine_template
+        .infrastructure_ref()
+        .unwrap_or_default();
+    Wanted {
+        version: version(inputs),
+        config: config_for(inputs, None).unwrap_or(Value::Null),
+        template_group_kind: format!("{}.{}", template.kind, template.api_group),
+        template_name: template.name,
+    }
+}
+
+/// What a Machine was made from.
+fn made(inputs: &Inputs, machine: &Machine) -> Made {
+    let origin = inputs.cloned_from.get(&machine.name_any());
+    let origin = |key: &str| origin.and_then(|annotations| annotations.get(key)).cloned();
+    let config = machine.annotations().get(annotations::K0S_CONFIG);
+    let mut config: Option<Value> = config.and_then(|text| serde_json::from_str(text).ok());
+    // Its own member name is no difference.
+    if let Some(arguments) = config
+        .as_mut()
+        .and_then(|config| config.pointer_mut("/k0s/spec/storage/etcd/extraArgs"))
+        .and_then(Value::as_object_mut)
+        && arguments.get("name").and_then(Value::as_str) == Some(&machine.name_any())
+    {
+        arguments.remove("name");
+    }
+    Made {
+        version: machine.spec.version.clone(),
+        config,
+        template_name: origin(annotations::CLONED_FROM_NAME),
+        template_group_kind: origin(annotations::CLONED_FROM_GROUP_KIND),
+    }
+}
+
+fn not_rolled_out(machine: &Machine, outdated: &[String]) -> Option<Refusal> {
+    (!outdated.is_empty()).then(|| Refusal {
+        kind: RefusalKind::Unsupported,
+        field: format!("Machine {}", machine.name_any()),
+        value: outdated.join(", "),
+        remedy: "rolling changes out is not supported yet; set the spec back".to_owned(),
+    })
+}
+
+fn not_live() -> Refusal {
+    Refusal {
+        kind: RefusalKind::Unsupported,
+        field: "spec.k0sConfigSpec.k0s".to_owned(),
+        value: "changed since the Machine was made".to_owned(),
+        remedy: "bringing it to a running cluster is not supported yet; edit ClusterConfig kube-system/k0s of the \
+                 workload cluster, or set it back"
+            .to_owned(),
+    }
+}
+
+/// Why nothing may be done (contract G11).
+fn paused(inputs: &Inputs) -> Option<String> {
+    let mut reasons = Vec::new();
+    if inputs.cluster.as_deref().is_some_and(Cluster::is_paused) {
+        reasons.push("Cluster spec.paused is set to true".to_owned());
+    }
+    if inputs.plane.annotations().contains_key(annotations::PAUSED) {
+        reasons.push(format!(
+            "K0sControlPlane has the {} annotation",
+            annotations::PAUSED
+        ));
+    }
+    (!reasons.is_empty()).then(|| reasons.join(", "))
+}
+
+fn authorities(inputs: &Inputs) -> BTreeMap<Authority, AuthorityState> {
+    Authority::ALL
+        .into_iter()
+        .map(|authority| {
+            let state = match inputs.authorities.get(&authority) {
+                None => AuthorityState::Missing,
+                Some(secret) => match usable(authority, secret, inputs) {
+                    Ok(()) => AuthorityState::Present,
+                    Err(problem) => {
+                        AuthorityState::Unusable(format!("Secret {}: {problem}", secret.name_any()))
+                    }
+                },
+            };
+            (authority, state)
+        })
+        .collect()
+}
+
+fn usable(authority: Authority, secret: &Secret, inputs: &Inputs) -> Result<(), String> {
+    let text =
+        |key| secrets::text(secret, key).ok_or_else(|| format!("there is no text under {key}: add it"));
+    let (public, private) = (text(contract::TLS_CRT)?, text(contract::TLS_KEY)?);
+    match authority {
+        Authority::ServiceAccount => {
+            let keys = ServiceAccountKeys {
+                public_pem: public,
+                private_pem: private.into(),
+            };
+            pki::validate_service_account_keys(&keys)
+        }
+        Authority::Cluster | Authority::Etcd | Authority::FrontProxy => {
+            let pair = CertificateAuthority {
+                cert_pem: public,
+                key_pem: private.into(),
+            };
+            pki::validate_ca(&pair, inputs.now).map(drop)
+        }
+    }
+    .map_err(|error| error.to_string())
+}
+
+fn kubeconfig(inputs: &Inputs) -> KubeconfigState {
+    let Some(secret) = &inputs.kubeconfig else {
+        return KubeconfigState::Missing;
+    };
+    let (Some(cluster), Some(server)) = (&inputs.cluster, endpoint_url(inputs)) else {
+        return KubeconfigState::Good;
+    };
+    let authority = inputs.authorities.get(&Authority::Cluster);
+    let Some(certificate) = authority.and_then(|secret| secrets::text(secret, contract::TLS_CRT)) else {
+        return KubeconfigState::Good;
+    };
+    let text = secrets::text(secret, contract::VALUE).unwrap_or_default();
+    let reason = kubeconfig::needs_reissue(
+        &text,
+        &cluster.name_any(),
+        &server,
+        None,
+        &certificate,
+        inputs.now,
+    );
+    match reason {
+        None => KubeconfigState::Good,
+        // Not a kubeconfig, and nothing says that we wrote it: whoever put it there knows what for.
+        Some(kubeconfig::Reason::Unreadable) if !is_of(secret, cluster) => KubeconfigState::Good,
+        Some(reason) => KubeconfigState::Stale(reason.to_string()),
+    }
+}
+
+/// Whether the Secret is one that we made for the Cluster.
+fn is_of(secret: &Secret, cluster: &Cluster) -> bool {
+    secret
+        .owner_references()
+        .iter()
+        .any(|owner| owner.kind == Cluster::kind(&()) && owner.name == cluster.name_any())
+}

@@ -1,0 +1,159 @@
+//! What the decision rests on: plain facts, without a client and without whole objects, so that a model checker can
+//! make a million of them. [`super::fetch`] reads them from the world.
+
+use std::collections::BTreeMap;
+
+/// One of the four key pairs that a cluster is founded on (contract C14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Authority {
+    /// Signs the certificates of the API server and its clients.
+    Cluster,
+    /// Signs the certificates of etcd.
+    Etcd,
+    /// Signs the certificates of the front proxy.
+    FrontProxy,
+    /// Signs service account tokens. A key pair, not a certificate.
+    ServiceAccount,
+}
+
+impl Authority {
+    pub const ALL: [Self; 4] = [Self::Cluster, Self::Etcd, Self::FrontProxy, Self::ServiceAccount];
+
+    /// The Secret that holds it.
+    pub fn secret_name(self, cluster: &str) -> String {
+        let suffix = match self {
+            Self::Cluster => "ca",
+            Self::Etcd => "etcd",
+            Self::FrontProxy => "proxy",
+            Self::ServiceAccount => "sa",
+        };
+        format!("{cluster}-{suffix}")
+    }
+}
+
+/// The state of an authority's Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthorityState {
+    Missing,
+    Present,
+    /// It exists and cannot be used, for this reason.
+    Unusable(String),
+}
+
+/// The state of `<cluster>-kubeconfig`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KubeconfigState {
+    Missing,
+    /// It says what it should, or is one that a user made and that is not ours to change.
+    Good,
+    /// It is of our making and out of date, for this reason.
+    Stale(String),
+}
+
+/// The Cluster that the control plane belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// No owner reference yet: Cluster API sets it.
+    None,
+    /// Named by the owner reference, and not there.
+    Missing(String),
+    Found,
+}
+
+/// What the API server said when it was last asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Not asked yet by this process.
+    NotAsked,
+    /// It answered; the UID of the `kube-system` namespace names the cluster.
+    Yes { cluster_uid: String },
+    /// It did not, for this reason.
+    No(String),
+}
+
+/// One control plane Machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineFacts {
+    pub name: String,
+    pub deleting: bool,
+    /// Whether our pre-terminate hook holds it.
+    pub hooked: bool,
+    /// In what it differs from the spec; empty when it is up to date.
+    pub outdated: Vec<String>,
+}
+
+/// A Machine whose creation was begun: the name is persisted before anything is created under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    pub name: String,
+}
+
+/// A value of the spec that cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Path of the field, for example `spec.replicas`.
+    pub field: String,
+    /// The value found there.
+    pub value: String,
+    /// What is wrong with it and what to do about it.
+    pub remedy: String,
+    /// Whether the value is right and only not supported yet, or wrong.
+    pub kind: RefusalKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// A value that this version does not support yet.
+    Unsupported,
+    /// A value that no version will accept.
+    Invalid,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}: {}", self.field, self.value, self.remedy)
+    }
+}
+
+/// Everything that [`super::decide`] looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    pub owner: Owner,
+    /// Why nothing may be done, when paused.
+    pub paused: Option<String>,
+    /// Being deleted.
+    pub deleting: bool,
+    /// Carries our finalizer.
+    pub finalizer: bool,
+    /// The Cluster has a usable control plane endpoint.
+    pub endpoint: bool,
+    /// What of the spec cannot be followed.
+    pub refusals: Vec<Refusal>,
+    /// There is evidence that this cluster exists: an API server answered at some time. Never taken back.
+    pub exists: bool,
+    /// That evidence is persisted in the control plane's metadata.
+    pub exists_persisted: bool,
+    /// The Machine whose creation was begun and not confirmed.
+    pub begun: Option<Begun>,
+    /// The name that the next Machine gets.
+    pub next_name: String,
+    pub authorities: BTreeMap<Authority, AuthorityState>,
+    pub kubeconfig: KubeconfigState,
+    /// Why there is no infrastructure machine to be had from the template, if so.
+    pub template: Option<String>,
+    /// The control plane Machines of this control plane, oldest first.
+    pub machines: Vec<MachineFacts>,
+    /// Machines of the Cluster that are not control plane Machines.
+    pub workers: usize,
+    pub answer: Answer,
+}
+
+impl Observed {
+    pub fn active(&self) -> impl Iterator<Item = &MachineFacts> {
+        self.machines.iter().filter(|machine| !machine.deleting)
+    }
+
+    pub fn going(&self) -> impl Iterator<Item = &MachineFacts> {
+        self.machines.iter().filter(|machine| machine.deleting)
+    }
+}

@@ -1,0 +1,163 @@
+//! What of a spec cannot be followed, each with the field, its value and a remedy. Pure.
+//!
+//! The API server's validation refuses most of what is wrong; what gets past it (objects from before a rule, values
+//! that are right but not supported yet) is said by a condition, never dropped.
+
+use k0smotron_api::{
+    bootstrap::v1beta2::{Platform, ProvisionerType},
+    control_plane::v1beta2::K0sControlPlaneSpec,
+};
+use k0smotron_k0s::{cluster_config, version::Version};
+
+use super::observed::{Refusal, RefusalKind};
+
+/// What of `spec` cannot be followed.
+pub fn refusals(spec: &K0sControlPlaneSpec) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let mut refuse = |kind, field: &str, value: &str, remedy: &str| {
+        refusals.push(Refusal {
+            kind,
+            field: field.to_owned(),
+            value: value.to_owned(),
+            remedy: remedy.to_owned(),
+        });
+    };
+    if Version::parse_lenient(&spec.version).is_err() {
+        let remedy = "this is no version; set it to one such as v1.36.3+k0s.2";
+        refuse(RefusalKind::Invalid, "spec.version", &spec.version, remedy);
+    }
+    if spec.replicas != 1 {
+        let remedy = "control planes of one replica are supported so far; set it to 1";
+        refuse(
+            RefusalKind::Unsupported,
+            "spec.replicas",
+            &spec.replicas.to_string(),
+            remedy,
+        );
+    }
+    if spec.machine_template.infrastructure_ref().is_none() {
+        let remedy = "name the template of the control plane machines";
+        refuse(
+            RefusalKind::Invalid,
+            "spec.machineTemplate.spec.infrastructureRef",
+            "not set",
+            remedy,
+        );
+    }
+    let config = &spec.k0s_config_spec;
+    if config
+        .tunneling
+        .as_ref()
+        .is_some_and(|tunneling| tunneling.enabled)
+    {
+        let remedy = "tunnels are not supported yet; remove it and give the endpoint a route";
+        refuse(
+            RefusalKind::Unsupported,
+            "spec.k0sConfigSpec.tunneling.enabled",
+            "true",
+            remedy,
+        );
+    }
+    let provisioner = config.provisioner.clone().unwrap_or_default();
+    if provisioner.platform == Platform::Windows {
+        let remedy = "controllers run on Linux only; set it to linux";
+        refuse(
+            RefusalKind::Invalid,
+            "spec.k0sConfigSpec.provisioner.platform",
+            "windows",
+            remedy,
+        );
+    }
+    match provisioner.type_ {
+        ProvisionerType::CloudConfig => {}
+        ProvisionerType::Ignition => {
+            let remedy = "this format is not supported yet; set it to cloud-config";
+            refuse(
+                RefusalKind::Unsupported,
+                "spec.k0sConfigSpec.provisioner.type",
+                "ignition",
+                remedy,
+            );
+        }
+        format @ (ProvisionerType::Powershell | ProvisionerType::PowershellXml) => {
+            let remedy = "controllers run on Linux only; set it to cloud-config";
+            refuse(
+                RefusalKind::Invalid,
+                "spec.k0sConfigSpec.provisioner.type",
+                format.as_str(),
+                remedy,
+            );
+        }
+    }
+    // What the cluster adds to it cannot make it any worse.
+    if let Err(error) = cluster_config::effective(config.k0s.as_ref(), &cluster_config::Inputs::default()) {
+        refuse(
+            RefusalKind::Invalid,
+            "spec.k0sConfigSpec.k0s",
+            "no k0s configuration",
+            &error.to_string(),
+        );
+    }
+    refusals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k0smotron_api::control_plane::v1beta2::K0sControlPlane;
+
+    fn fields(spec: &str) -> Vec<String> {
+        let plane: K0sControlPlane = serde_yaml::from_str(&format!(
+            "apiVersion: controlplane.cluster.x-k8s.io/v1beta2\nkind: K0sControlPlane\nmetadata: {{name: demo}}\nspec: {spec}"
+        ))
+        .unwrap();
+        refusals(&plane.spec)
+            .into_iter()
+            .map(|refusal| refusal.field)
+            .collect()
+    }
+
+    const TEMPLATE: &str = "machineTemplate: {spec: {infrastructureRef: \
+        {apiGroup: infrastructure.cluster.x-k8s.io, kind: RemoteMachineTemplate, name: controllers}}}";
+
+    #[test]
+    fn a_plain_control_plane_is_followed() {
+        assert_eq!(
+            fields(&format!(
+                "{{version: v1.36.3+k0s.2, k0sConfigSpec: {{}}, {TEMPLATE}}}"
+            )),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_named() {
+        let table = [
+            ("version: nonsense", "spec.version"),
+            ("version: v1.36.3, replicas: 3", "spec.replicas"),
+            (
+                "version: v1.36.3, k0sConfigSpec: {tunneling: {enabled: true}}",
+                "spec.k0sConfigSpec.tunneling.enabled",
+            ),
+            (
+                "version: v1.36.3, k0sConfigSpec: {provisioner: {type: ignition}}",
+                "spec.k0sConfigSpec.provisioner.type",
+            ),
+            (
+                "version: v1.36.3, k0sConfigSpec: {k0s: {kind: Pod}}",
+                "spec.k0sConfigSpec.k0s",
+            ),
+            (
+                "version: v1.36.3, k0sConfigSpec: {provisioner: {platform: windows}}",
+                "spec.k0sConfigSpec.provisioner.platform",
+            ),
+        ];
+        for (spec, field) in table {
+            assert_eq!(fields(&format!("{{{spec}, {TEMPLATE}}}")), [field], "{spec}");
+        }
+        assert_eq!(
+            fields("{version: v1.36.3}"),
+            ["spec.machineTemplate.spec.infrastructureRef"]
+        );
+    }
+}
