@@ -8,6 +8,9 @@
 //! - [`names`]: keys and names of the contract and of this project.
 //! - [`crds`]: the CustomResourceDefinitions that are installed, generated from the types.
 
+// Printer columns of one kind may have the same type; the lint takes them for one attribute.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod bootstrap;
 pub mod capi;
 pub mod control_plane;

@@ -62,7 +62,11 @@ pub fn build(directory: &Path) -> Result<Vec<Value>> {
     let mut objects = Vec::new();
     for resource in &kustomization.resources {
         let path = directory.join(resource);
-        objects.extend(if path.is_dir() { build(&path)? } else { read(&path)? });
+        objects.extend(if path.is_dir() {
+            build(&path)?
+        } else {
+            read(&path)?
+        });
     }
     for patch in &kustomization.patches {
         apply(patch, &mut objects).with_context(|| format!("patching as {} says", file.display()))?;
@@ -72,8 +76,13 @@ pub fn build(directory: &Path) -> Result<Vec<Value>> {
         for (key, value) in kustomization.labels.iter().flat_map(|labels| &labels.pairs) {
             let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
             let metadata = metadata.context("an object without metadata")?;
-            let labels = metadata.entry("labels").or_insert_with(|| Value::Object(Map::new()));
-            labels.as_object_mut().context("labels that are no map")?.insert(key.clone(), value.clone().into());
+            let labels = metadata
+                .entry("labels")
+                .or_insert_with(|| Value::Object(Map::new()));
+            labels
+                .as_object_mut()
+                .context("labels that are no map")?
+                .insert(key.clone(), value.clone().into());
         }
     }
     Ok(objects)
@@ -83,9 +92,13 @@ pub fn build(directory: &Path) -> Result<Vec<Value>> {
 fn read(path: &Path) -> Result<Vec<Value>> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
-    let documents: Vec<_> =
-        documents.collect::<Result<_, _>>().with_context(|| format!("understanding {}", path.display()))?;
-    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+    let documents: Vec<_> = documents
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("understanding {}", path.display()))?;
+    Ok(documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect())
 }
 
 fn apply(patch: &Patch, objects: &mut Vec<Value>) -> Result<()> {
@@ -111,7 +124,10 @@ fn apply(patch: &Patch, objects: &mut Vec<Value>) -> Result<()> {
 fn selects(target: &Target, object: &Value) -> bool {
     let differs = |selector: &String| {
         selector.split_once("!=").is_some_and(|(key, value)| {
-            object.pointer("/metadata/labels").and_then(|labels| labels.get(key)).and_then(Value::as_str)
+            object
+                .pointer("/metadata/labels")
+                .and_then(|labels| labels.get(key))
+                .and_then(Value::as_str)
                 != Some(value)
         })
     };
@@ -136,10 +152,22 @@ fn rename(kustomization: &Kustomization, objects: &mut [Value]) {
     for object in objects {
         let own_kind = kind(object).to_owned();
         replace(&own_kind, object.pointer_mut("/metadata/name"));
-        replace("ServiceAccount", object.pointer_mut("/spec/template/spec/serviceAccountName"));
-        let role_kind = object.pointer("/roleRef/kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+        replace(
+            "ServiceAccount",
+            object.pointer_mut("/spec/template/spec/serviceAccountName"),
+        );
+        let role_kind = object
+            .pointer("/roleRef/kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         replace(&role_kind, object.pointer_mut("/roleRef/name"));
-        for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
+        for subject in object
+            .get_mut("subjects")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             replace("ServiceAccount", subject.pointer_mut("/name"));
         }
     }
@@ -150,5 +178,8 @@ fn kind(object: &Value) -> &str {
 }
 
 fn name(object: &Value) -> &str {
-    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+    object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }

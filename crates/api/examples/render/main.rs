@@ -39,10 +39,16 @@ fn main() -> Result<()> {
             set_image(&mut object, &options.image);
             write!(components, "---\n{}", serde_yaml::to_string(&object)?)?;
         }
-        let directory = options.out.join(format!("{provider}-{NAME}")).join(&options.version);
+        let directory = options
+            .out
+            .join(format!("{provider}-{NAME}"))
+            .join(&options.version);
         fs::create_dir_all(&directory)?;
         fs::write(directory.join(format!("{provider}-components.yaml")), components)?;
-        fs::copy(root.join("clusterctl-metadata.yaml"), directory.join("metadata.yaml"))?;
+        fs::copy(
+            root.join("clusterctl-metadata.yaml"),
+            directory.join("metadata.yaml"),
+        )?;
         if provider == "infrastructure" {
             copy_templates(&root.join("templates"), &directory)?;
         }
@@ -55,7 +61,9 @@ fn options(root: &Path) -> Result<Options> {
     let (mut out, mut version, mut image) = (None, format!("v{}", env!("CARGO_PKG_VERSION")), None);
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
-        let value = arguments.next().with_context(|| format!("{flag} needs a value"))?;
+        let value = arguments
+            .next()
+            .with_context(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
             "--out" => out = Some(PathBuf::from(value)),
             "--version" => version = value,
@@ -63,7 +71,10 @@ fn options(root: &Path) -> Result<Options> {
             _ => bail!("{flag} is not known; known are --out, --version, --image"),
         }
     }
-    ensure!(version.starts_with('v'), "version {version} must begin with v: clusterctl reads it from a directory name");
+    ensure!(
+        version.starts_with('v'),
+        "version {version} must begin with v: clusterctl reads it from a directory name"
+    );
     Ok(Options {
         out: out.unwrap_or_else(|| root.join("target/dist").join(&version)),
         image: image.unwrap_or_else(|| format!("{IMAGE}:{version}")),
@@ -73,7 +84,9 @@ fn options(root: &Path) -> Result<Options> {
 
 /// The manager is the only container, and clusterctl knows it by its name (contract CT12).
 fn set_image(object: &mut Value, image: &str) {
-    let containers = object.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
+    let containers = object
+        .pointer_mut("/spec/template/spec/containers")
+        .and_then(Value::as_array_mut);
     for container in containers.into_iter().flatten() {
         if let Some(current) = container.get_mut("image") {
             *current = image.into();
