@@ -110,10 +110,12 @@ fn complete_api(spec: &mut Map<String, Value>, inputs: &Inputs) -> Result<(), Co
         .and_then(|network| network.pointer("/nodeLocalLoadBalancing/enabled"))
         == Some(&Value::Bool(true));
     let host = inputs.endpoint_host.trim_start_matches('[').trim_end_matches(']');
-    let api = object(spec, "api", "k0s.spec.api")?;
-
     let mut sans = inputs.extra_sans.clone();
     sans.extend(inputs.tunneling_address.clone());
+    if host.is_empty() && sans.is_empty() {
+        return Ok(());
+    }
+    let api = object(spec, "api", "k0s.spec.api")?;
     if !host.is_empty() {
         // k0s refuses node-local load balancing together with an external address.
         if !node_local {
@@ -232,4 +234,201 @@ fn is_unset_in(parent: &Map<String, Value>, key: &str) -> bool {
 
 fn is_unset(value: &Value) -> bool {
     value.is_null() || value == ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The `k0s` object as a user writes it.
+    fn user(yaml: &str) -> Value {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    fn inputs() -> Inputs {
+        Inputs {
+            endpoint_host: "10.88.0.10".into(),
+            pod_cidrs: vec!["10.1.0.0/16".into()],
+            service_cidrs: vec!["10.2.0.0/16".into()],
+            service_domain: "demo.local".into(),
+            etcd_member_name: Some("m1".into()),
+            ..Inputs::default()
+        }
+    }
+
+    fn yaml(value: &Value) -> String {
+        serde_yaml::to_string(value).unwrap()
+    }
+
+    #[test]
+    fn without_a_user_object_the_least_that_works() {
+        insta::assert_snapshot!(yaml(&effective(None, &inputs()).unwrap()));
+        assert_eq!(
+            effective(Some(&Value::Null), &inputs()),
+            effective(None, &inputs())
+        );
+        assert_eq!(
+            effective(None, &Inputs::default()).unwrap(),
+            json!({ "apiVersion": API_VERSION, "kind": KIND, "metadata": { "name": "k0s" }, "spec": {} })
+        );
+    }
+
+    #[test]
+    fn the_users_values_stay() {
+        let user = user(
+            "
+metadata: {labels: {team: a}}
+spec:
+  api:
+    externalAddress: api.example.com:443
+    extraArgs: {anonymous-auth: 'true'}
+    sans: [b.example.com, a.example.com]
+  network:
+    provider: calico
+    podCIDR: 192.168.0.0/16
+    serviceCIDR: ''
+    clusterDomain: users.local
+  storage:
+    etcd:
+      peerAddress: 10.0.0.1
+      extraArgs: {quota-backend-bytes: '8589934592'}
+  telemetry: {enabled: false}
+",
+        );
+        let inputs = Inputs {
+            tunneling_address: Some("tunnel.example.com".into()),
+            ..inputs()
+        };
+        insta::assert_snapshot!(yaml(&effective(Some(&user), &inputs).unwrap()));
+    }
+
+    #[test]
+    fn is_stable_when_applied_twice() {
+        let once = effective(None, &inputs()).unwrap();
+        assert_eq!(effective(Some(&once), &inputs()).unwrap(), once);
+    }
+
+    #[test]
+    fn node_local_load_balancing_takes_the_endpoint_as_san() {
+        let user = user("spec: {network: {nodeLocalLoadBalancing: {enabled: true}}}");
+        let config = effective(Some(&user), &inputs()).unwrap();
+        assert_eq!(
+            config.pointer("/spec/api"),
+            Some(&json!({ "sans": ["10.88.0.10"] }))
+        );
+    }
+
+    #[test]
+    fn two_families_make_a_dual_stack_cluster() {
+        let dual = Inputs {
+            endpoint_host: "[fd00::1]".into(),
+            pod_cidrs: vec!["fd01::/108".into(), "10.1.0.0/16".into()],
+            service_cidrs: vec!["10.2.0.0/16".into(), "fd02::/108".into()],
+            ..Inputs::default()
+        };
+        let config = effective(None, &dual).unwrap();
+        assert_eq!(
+            config.pointer("/spec/network"),
+            Some(&json!({
+                "podCIDR": "10.1.0.0/16",
+                "serviceCIDR": "10.2.0.0/16",
+                "dualStack": { "enabled": true, "IPv6podCIDR": "fd01::/108", "IPv6serviceCIDR": "fd02::/108" },
+            }))
+        );
+        assert_eq!(
+            config.pointer("/spec/api/externalAddress"),
+            Some(&json!("fd00::1"))
+        );
+
+        let own = user("spec: {network: {dualStack: {enabled: false}}}");
+        let config = effective(Some(&own), &dual).unwrap();
+        assert_eq!(
+            config.pointer("/spec/network/dualStack"),
+            Some(&json!({ "enabled": false }))
+        );
+
+        let single = Inputs {
+            pod_cidrs: vec!["fd01::/64".into()],
+            ..Inputs::default()
+        };
+        let config = effective(None, &single).unwrap();
+        assert_eq!(
+            config.pointer("/spec/network"),
+            Some(&json!({ "podCIDR": "fd01::/64" }))
+        );
+    }
+
+    #[test]
+    fn names_only_members_of_k0s_own_etcd() {
+        let name = |yaml: &str| {
+            let config = effective(Some(&user(yaml)), &inputs()).unwrap();
+            config.pointer("/spec/storage/etcd/extraArgs/name").cloned()
+        };
+        assert_eq!(name("spec: {storage: {type: etcd}}"), Some(json!("m1")));
+        assert_eq!(
+            name("spec: {storage: {etcd: {extraArgs: {name: other}}}}"),
+            Some(json!("m1"))
+        );
+        assert_eq!(
+            name("spec: {storage: {type: kine, kine: {dataSource: 'mysql://x'}}}"),
+            None
+        );
+        assert_eq!(
+            name("spec: {storage: {etcd: {externalCluster: {endpoints: [a]}}}}"),
+            None
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_no_cluster_config() {
+        for (yaml, expected) in [
+            ("[]", "k0s is not an object"),
+            ("kind: Deployment", "k0s.kind is \"Deployment\""),
+            ("apiVersion: v1", "k0s.apiVersion is \"v1\""),
+            ("spec: 1", "k0s.spec is not an object"),
+            ("spec: {api: []}", "k0s.spec.api is not an object"),
+            (
+                "spec: {api: {externalAddress: x, sans: y}}",
+                "k0s.spec.api.sans is not a list",
+            ),
+            (
+                "spec: {storage: {etcd: {extraArgs: []}}}",
+                "k0s.spec.storage.etcd.extraArgs is not an object",
+            ),
+        ] {
+            let error = effective(Some(&user(yaml)), &inputs()).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_hosts_take_from_their_own_file_is_not_pushed() {
+        let config = user(
+            "
+metadata: {name: other, labels: {a: b}}
+spec:
+  api: {sans: [a]}
+  storage: {type: etcd}
+  network: {provider: calico, controlPlaneLoadBalancing: {enabled: true}}
+",
+        );
+        assert_eq!(
+            dynamic(&config),
+            json!({
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "metadata": { "name": "k0s", "namespace": "kube-system" },
+                "spec": { "api": { "sans": ["a"] }, "network": { "provider": "calico" } },
+            })
+        );
+        assert_eq!(dynamic(&json!({})).pointer("/spec"), Some(&json!({})));
+    }
+
+    #[test]
+    fn knows_the_join_port() {
+        assert_eq!(join_port(None), 9443);
+        assert_eq!(join_port(Some(&user("spec: {api: {k0sApiPort: 9999}}"))), 9999);
+        assert_eq!(join_port(Some(&user("spec: {api: {k0sApiPort: 0}}"))), 9443);
+        assert_eq!(join_port(Some(&user("spec: {api: {k0sApiPort: 99999}}"))), 9443);
+    }
 }

@@ -1,15 +1,15 @@
 //! Kubeconfigs: the administrator's, which Cluster API and users read from the Secret `<cluster>-kubeconfig`, and the
 //! document model that join tokens share.
 
+mod document;
+
 use std::fmt;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use secrecy::SecretString;
 
-use crate::pki::{self, CertificateAuthority, ClientCertificate, PkiError};
+pub(crate) use self::document::{Credentials, Document, Endpoint};
+use crate::pki::{self, CertificateAuthority, PkiError};
 
 /// How long an administrator's client certificate is valid, in days. It is re-issued when half of that is over.
 pub const CLIENT_CERTIFICATE_DAYS: i64 = 365;
@@ -29,10 +29,7 @@ pub fn admin_kubeconfig(
     now: Timestamp,
 ) -> Result<SecretString, PkiError> {
     let client = pki::client_certificate(ca, ADMIN_NAME, ADMIN_GROUP, CLIENT_CERTIFICATE_DAYS, now)?;
-    let endpoint = Endpoint {
-        proxy_url: proxy_url.map(str::to_owned),
-        ..Endpoint::new(server_url, &ca.cert_pem)
-    };
+    let endpoint = Endpoint::new(server_url, &ca.cert_pem).behind(proxy_url);
     let user = admin_user(cluster_name);
     let context = admin_context(cluster_name);
     let document = Document::new(cluster_name, &context, &user, endpoint, Credentials::of(&client));
@@ -129,6 +126,7 @@ pub fn needs_reissue(
         return Some(Reason::CaChanged);
     }
     match credentials.certificate_pem().map(|pem| pki::validity(&pem)) {
+        _ if credentials.client_key_data.is_none() => Some(Reason::Unreadable),
         Some(Ok(validity)) => validity.is_half_over(now).then_some(Reason::Expiring),
         Some(Err(_)) | None => Some(Reason::Unreadable),
     }
@@ -153,177 +151,175 @@ fn admin_context(cluster_name: &str) -> String {
     format!("{cluster_name}-admin@{cluster_name}")
 }
 
-/// A kubeconfig file, as far as we write it and read it.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct Document {
-    #[serde(rename = "apiVersion", default)]
-    api_version: String,
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    clusters: Vec<NamedCluster>,
-    #[serde(default)]
-    contexts: Vec<NamedContext>,
-    #[serde(default)]
-    current_context: String,
-    #[serde(default)]
-    users: Vec<NamedUser>,
-}
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use secrecy::ExposeSecret;
 
-#[derive(Serialize, Deserialize)]
-struct NamedCluster {
-    name: String,
-    cluster: Endpoint,
-}
+    use super::document::decode;
+    use super::*;
 
-#[derive(Serialize, Deserialize)]
-struct NamedContext {
-    name: String,
-    context: Context,
-}
+    const SERVER: &str = "https://10.88.0.10:6443";
 
-#[derive(Serialize, Deserialize)]
-struct NamedUser {
-    name: String,
-    #[serde(default)]
-    user: Credentials,
-}
+    fn now() -> Timestamp {
+        "2027-06-01T12:00:00Z".parse().unwrap()
+    }
 
-#[derive(Serialize, Deserialize)]
-struct Context {
-    cluster: String,
-    user: String,
-}
+    fn ca() -> CertificateAuthority {
+        pki::generate_ca("kubernetes", now()).unwrap()
+    }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct Endpoint {
-    pub(crate) server: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    proxy_url: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    certificate_authority_data: Option<String>,
-}
+    fn issue(ca: &CertificateAuthority) -> String {
+        admin_kubeconfig("demo", SERVER, None, ca, now())
+            .unwrap()
+            .expose_secret()
+            .to_owned()
+    }
 
-#[derive(Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct Credentials {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    client_certificate_data: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    client_key_data: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) token: Option<String>,
-}
+    #[test]
+    fn has_the_layout_cluster_api_and_users_know() {
+        let mut kubeconfig: serde_yaml::Value = serde_yaml::from_str(&issue(&ca())).unwrap();
+        for (list, entry) in [("clusters", "cluster"), ("users", "user")] {
+            for (key, value) in kubeconfig[list][0][entry].as_mapping_mut().unwrap() {
+                if key.as_str().unwrap().ends_with("-data") {
+                    assert!(
+                        decode(value.as_str().unwrap())
+                            .unwrap()
+                            .starts_with("-----BEGIN ")
+                    );
+                    *value = "<base64 PEM>".into();
+                }
+            }
+        }
+        insta::assert_yaml_snapshot!(kubeconfig);
+    }
 
-impl Document {
-    pub(crate) fn new(
-        cluster: &str,
-        context: &str,
-        user: &str,
-        endpoint: Endpoint,
-        credentials: Credentials,
-    ) -> Self {
-        Self {
-            api_version: "v1".to_owned(),
-            kind: "Config".to_owned(),
-            clusters: vec![NamedCluster {
-                name: cluster.to_owned(),
-                cluster: endpoint,
-            }],
-            contexts: vec![NamedContext {
-                name: context.to_owned(),
-                context: Context {
-                    cluster: cluster.to_owned(),
-                    user: user.to_owned(),
-                },
-            }],
-            current_context: context.to_owned(),
-            users: vec![NamedUser {
-                name: user.to_owned(),
-                user: credentials,
-            }],
+    #[test]
+    fn says_what_it_contains() {
+        let ca = ca();
+        let facts = facts_of(&issue(&ca)).unwrap();
+        assert_eq!(
+            facts,
+            Facts {
+                server: SERVER.into(),
+                proxy_url: None,
+                ca_pem: Some(ca.cert_pem),
+                client_certificate_expiry: Some(now() + SignedDuration::from_hours(24 * 365)),
+            }
+        );
+    }
+
+    #[test]
+    fn is_issued_anew_only_for_a_reason() {
+        let ca = ca();
+        let ours = issue(&ca);
+        let reason = |text: &str, server, proxy, ca_pem, days: i64| {
+            let now = now() + SignedDuration::from_hours(24 * days);
+            needs_reissue(text, "demo", server, proxy, ca_pem, now)
+        };
+        assert_eq!(reason(&ours, SERVER, None, &ca.cert_pem, 0), None);
+        assert_eq!(reason(&ours, SERVER, None, ca.cert_pem.trim(), 182), None);
+        assert_eq!(
+            reason(&ours, SERVER, None, &ca.cert_pem, 183),
+            Some(Reason::Expiring)
+        );
+        assert_eq!(
+            reason(&ours, "https://b:6443", None, &ca.cert_pem, 0),
+            Some(Reason::EndpointChanged)
+        );
+        assert_eq!(
+            reason(&ours, SERVER, Some("http://p"), &ca.cert_pem, 0),
+            Some(Reason::EndpointChanged)
+        );
+        let other_ca = pki::generate_ca("kubernetes", now()).unwrap().cert_pem;
+        assert_eq!(reason(&ours, SERVER, None, &other_ca, 0), Some(Reason::CaChanged));
+        let damages = [
+            ("client-certificate-data: L", "client-certificate-data: AAAA"),
+            ("client-key-data", "x"),
+        ];
+        for (good, bad) in damages {
+            let damaged = ours.replace(good, bad);
+            assert_eq!(
+                reason(&damaged, SERVER, None, &ca.cert_pem, 0),
+                Some(Reason::Unreadable),
+                "{bad}"
+            );
+        }
+        for text in ["", "{}", "a: [", "clusters: 1"] {
+            assert_eq!(
+                reason(text, SERVER, None, &ca.cert_pem, 0),
+                Some(Reason::Unreadable),
+                "{text}"
+            );
         }
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self, KubeconfigError> {
-        let document: Self =
-            serde_yaml::from_str(text).map_err(|error| KubeconfigError::Malformed(error.to_string()))?;
-        if document.clusters.is_empty() {
-            return Err(KubeconfigError::Malformed("it lists no cluster".to_owned()));
-        }
-        Ok(document)
+    #[test]
+    fn keeps_a_proxy() {
+        let ca = ca();
+        let text = admin_kubeconfig("demo", SERVER, Some("http://tunnel:31443"), &ca, now()).unwrap();
+        assert_eq!(
+            facts_of(text.expose_secret()).unwrap().proxy_url.as_deref(),
+            Some("http://tunnel:31443")
+        );
+        assert_eq!(
+            needs_reissue(
+                text.expose_secret(),
+                "demo",
+                SERVER,
+                Some("http://tunnel:31443"),
+                &ca.cert_pem,
+                now()
+            ),
+            None
+        );
     }
 
-    /// Cluster, user name and credentials of the current context.
-    pub(crate) fn current(&self) -> Option<(&Endpoint, &str, &Credentials)> {
-        let context = &self
-            .contexts
-            .iter()
-            .find(|context| context.name == self.current_context)?
-            .context;
-        let cluster = self
-            .clusters
-            .iter()
-            .find(|cluster| cluster.name == context.cluster)?;
-        let user = self.users.iter().find(|user| user.name == context.user)?;
-        Some((&cluster.cluster, &user.name, &user.user))
+    /// As a user exports it from a cluster that was not made here.
+    const IMPORTED: &str = "
+apiVersion: v1
+kind: Config
+clusters:
+- {name: my-cluster, cluster: {server: 'https://elsewhere:443', certificate-authority: /ca.crt, insecure-skip-tls-verify: false}}
+contexts:
+- {name: me, context: {cluster: my-cluster, user: me, namespace: default}}
+current-context: me
+users:
+- {name: me, user: {token: abc, exec: {command: x}}}
+";
+
+    #[test]
+    fn an_imported_kubeconfig_is_the_users() {
+        assert!(has_our_layout(&issue(&ca()), "demo"));
+        assert!(!has_our_layout(&issue(&ca()), "other"));
+        assert!(!has_our_layout(IMPORTED, "my-cluster"));
+        assert_eq!(
+            needs_reissue(IMPORTED, "my-cluster", SERVER, None, "x", now()),
+            None
+        );
+        let facts = facts_of(IMPORTED).unwrap();
+        assert_eq!(
+            (
+                facts.server.as_str(),
+                facts.ca_pem,
+                facts.client_certificate_expiry
+            ),
+            ("https://elsewhere:443", None, None)
+        );
     }
 
-    fn is_admin_of(&self, cluster_name: &str) -> bool {
-        let Self {
-            clusters,
-            contexts,
-            users,
-            ..
-        } = self;
-        matches!(
-            (clusters.as_slice(), contexts.as_slice(), users.as_slice()),
-            ([cluster], [context], [user])
-                if cluster.name == cluster_name
-                    && context.name == admin_context(cluster_name)
-                    && user.name == admin_user(cluster_name)
-                    && user.user.token.is_none()
-        )
+    #[test]
+    fn errors_show_no_content() {
+        let error = facts_of(&IMPORTED.replace("current-context: me", "current-context: you")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the kubeconfig's current context \"you\" names no cluster and user of its own; fix current-context"
+        );
+        let error = facts_of("users: [{name: a, user: {token: {s3cret: 1}}}]")
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains("s3cret"), "{error}");
+        let error = facts_of("clusters: s3cret").unwrap_err().to_string();
+        assert!(!error.contains("s3cret"), "{error}");
     }
-}
-
-impl Endpoint {
-    pub(crate) fn new(server: &str, ca_pem: &str) -> Self {
-        Self {
-            server: server.to_owned(),
-            proxy_url: None,
-            certificate_authority_data: Some(BASE64_STANDARD.encode(ca_pem)),
-        }
-    }
-
-    pub(crate) fn ca_pem(&self) -> Option<String> {
-        self.certificate_authority_data.as_deref().and_then(decode)
-    }
-}
-
-impl Credentials {
-    fn of(client: &ClientCertificate) -> Self {
-        Self {
-            client_certificate_data: Some(BASE64_STANDARD.encode(&client.cert_pem)),
-            client_key_data: Some(BASE64_STANDARD.encode(client.key_pem.expose_secret())),
-            token: None,
-        }
-    }
-
-    pub(crate) fn of_token(token: &str) -> Self {
-        Self {
-            token: Some(token.to_owned()),
-            ..Self::default()
-        }
-    }
-
-    fn certificate_pem(&self) -> Option<String> {
-        self.client_certificate_data.as_deref().and_then(decode)
-    }
-}
-
-fn decode(data: &str) -> Option<String> {
-    String::from_utf8(BASE64_STANDARD.decode(data.trim()).ok()?).ok()
 }

@@ -292,3 +292,6 @@ fn block(text: &str, accept: impl Fn(&str) -> bool) -> Option<&str> {
 fn encoding(error: rcgen::Error) -> PkiError {
     PkiError::Encoding(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,6 +151,32 @@ mod tests {
         assert_eq!(split("a {{ b c"), ["a", "{{", "b", "c"]);
     }
 
+    #[test]
+    fn a_real_shell_agrees() {
+        let words = [
+            "",
+            "a b",
+            "it's",
+            "$(id)",
+            "`id`",
+            "a\\nb",
+            "tab\tnew\nline",
+            "*",
+            "~",
+            "#x",
+            "a;b&c|d",
+            "{{ a['b'] }}",
+            "-n",
+        ];
+        let line = words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
+        let output = std::process::Command::new("/bin/sh")
+            .args(["-c", &format!("printf '<%s>' {line}")])
+            .output()
+            .unwrap();
+        let expected: String = words.iter().map(|word| format!("<{word}>")).collect();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    }
+
     proptest! {
         #[test]
         fn a_quoted_word_is_one_word(word in "[^{]{0,30}") {
