@@ -1,5 +1,12 @@
 //! Commands against a real OpenSSH server: how they end, what is kept of their output, and what deadlines do.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure ends the test"
+)]
+
 mod support;
 
 use std::time::{Duration, Instant};

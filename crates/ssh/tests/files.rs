@@ -1,5 +1,12 @@
 //! Files against a real OpenSSH server: content, modes, and that nobody ever sees half of one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure ends the test"
+)]
+
 mod support;
 
 use std::fs;

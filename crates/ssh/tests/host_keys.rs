@@ -1,5 +1,12 @@
 //! Which hosts are believed, against a real OpenSSH server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure ends the test"
+)]
+
 mod support;
 
 use k0smotron_ssh::{

@@ -1,5 +1,12 @@
 //! Hosts that are not there, do not answer, answer nonsense or fall silent; and that nothing of ours is left behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure ends the test"
+)]
+
 mod support;
 
 use std::time::{Duration, Instant};

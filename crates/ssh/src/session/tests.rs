@@ -150,10 +150,13 @@ struct HalfTheInput {
     /// Whether the other half follows, or the connection ends.
     complete: bool,
     /// Mode and content of what lay in the directory after the first half.
-    seen: Arc<Mutex<Vec<(u32, Vec<u8>)>>>,
+    seen: Arc<Mutex<Vec<File>>>,
 }
 
-fn files(directory: &Path) -> Vec<(u32, Vec<u8>)> {
+/// Mode and content.
+type File = (u32, Vec<u8>);
+
+fn files(directory: &Path) -> Vec<File> {
     use std::os::unix::fs::PermissionsExt;
     let entries = std::fs::read_dir(directory)
         .into_iter()
@@ -183,7 +186,7 @@ impl Connection for HalfTheInput {
             let mut stdin = child.stdin.take().unwrap();
             let (first, second) = exec.stdin.split_at(exec.stdin.len() / 2);
             stdin.write_all(first).await.unwrap();
-            let written = |(_, content): &(u32, Vec<u8>)| content == first;
+            let written = |(_, content): &File| content == first;
             while !files(&self.directory).iter().any(written) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
