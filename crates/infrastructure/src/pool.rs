@@ -1,0 +1,228 @@
+//! Which host of a pool a RemoteMachine gets. Pure.
+//!
+//! The reservation is an annotation of the entry, written against the version that was read: of two managers that
+//! choose the same entry one fails and looks again. The machine says the same with an annotation of its own, so that
+//! the one can be rebuilt from the other after a restore.
+
+use std::sync::Arc;
+
+use k0smotron_api::{
+    infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine},
+    names::annotations,
+};
+use kube::ResourceExt;
+
+/// What a pool has for a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Choice {
+    /// This host: reserved for the machine already, or free.
+    Entry(Arc<PooledRemoteMachine>),
+    /// The entry that the machine says it has is reserved for somebody else.
+    Lost { entry: String, by: String },
+    /// Every host is taken.
+    Full { hosts: usize, quarantined: usize },
+}
+
+/// Name of the RemoteMachine that an entry is reserved for.
+pub fn reserved_by(entry: &PooledRemoteMachine) -> Option<&str> {
+    entry
+        .annotations()
+        .get(annotations::RESERVED_BY)
+        .map(String::as_str)
+        .filter(|name| !name.is_empty())
+}
+
+/// Why the entry is given to nobody.
+pub fn quarantine(entry: &PooledRemoteMachine) -> Option<&str> {
+    entry
+        .annotations()
+        .get(annotations::QUARANTINED)
+        .map(String::as_str)
+}
+
+/// Name of the entry whose host the machine uses.
+pub fn entry_of(machine: &RemoteMachine) -> Option<&str> {
+    machine
+        .annotations()
+        .get(annotations::POOLED_MACHINE)
+        .map(String::as_str)
+        .filter(|name| !name.is_empty())
+}
+
+/// The entry for `machine`. `entries`: those of its pool and namespace; `others`: all other RemoteMachines.
+pub fn choose(
+    machine: &RemoteMachine,
+    entries: &[Arc<PooledRemoteMachine>],
+    others: &[Arc<RemoteMachine>],
+) -> Choice {
+    let name = machine.name_any();
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by_key(|entry| entry.name_any());
+    if let Some(entry) = entries.iter().find(|entry| reserved_by(entry) == Some(&name)) {
+        return Choice::Entry(Arc::clone(entry));
+    }
+    if let Some(entry) = entries.iter().find(|entry| is_named(entry, machine)) {
+        return match reserved_by(entry) {
+            Some(by) => Choice::Lost {
+                entry: entry.name_any(),
+                by: by.to_owned(),
+            },
+            None => Choice::Entry(Arc::clone(entry)),
+        };
+    }
+    let free = entries.iter().find(|entry| {
+        reserved_by(entry).is_none()
+            && quarantine(entry).is_none()
+            && entry.metadata.deletion_timestamp.is_none()
+            && !others
+                .iter()
+                .any(|other| is_named(entry, other) || uses_address(entry, other))
+    });
+    match free {
+        Some(entry) => Choice::Entry(Arc::clone(entry)),
+        None => Choice::Full {
+            hosts: entries.len(),
+            quarantined: entries.iter().filter(|entry| quarantine(entry).is_some()).count(),
+        },
+    }
+}
+
+/// Whether the machine has the entry's host although the entry does not say so: after a restore, or because the
+/// controller before this one kept reservations in status only.
+fn is_named(entry: &PooledRemoteMachine, machine: &RemoteMachine) -> bool {
+    if entry.namespace() != machine.namespace() {
+        return false;
+    }
+    match entry_of(machine) {
+        Some(name) => name == entry.name_any(),
+        None => {
+            let status = entry.status.as_ref();
+            let by = status
+                .filter(|status| status.reserved)
+                .and_then(|status| status.machine_ref.as_ref());
+            by.is_some_and(|by| by.name == machine.name_any())
+                || (machine.spec.pool.as_deref() == Some(&entry.spec.pool) && uses_address(entry, machine))
+        }
+    }
+}
+
+fn uses_address(entry: &PooledRemoteMachine, machine: &RemoteMachine) -> bool {
+    machine.spec.address.as_deref() == Some(&entry.spec.machine.address)
+        && machine.spec.port == entry.spec.machine.port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, annotations: &str) -> Arc<PooledRemoteMachine> {
+        Arc::new(
+            serde_yaml::from_str(&format!(
+                "apiVersion: infrastructure.cluster.x-k8s.io/v1beta2\nkind: PooledRemoteMachine\n\
+                 metadata: {{name: {name}, namespace: ns, annotations: {{{annotations}}}}}\n\
+                 spec: {{pool: p, machine: {{address: {name}.example.org, sshKeyRef: {{name: key}}}}}}\n"
+            ))
+            .unwrap(),
+        )
+    }
+
+    fn machine(name: &str, annotations: &str, spec: &str) -> Arc<RemoteMachine> {
+        Arc::new(
+            serde_yaml::from_str(&format!(
+                "apiVersion: infrastructure.cluster.x-k8s.io/v1beta2\nkind: RemoteMachine\n\
+                 metadata: {{name: {name}, namespace: ns, annotations: {{{annotations}}}}}\nspec: {{pool: p, {spec}}}\n"
+            ))
+            .unwrap(),
+        )
+    }
+
+    fn chosen(choice: &Choice) -> String {
+        match choice {
+            Choice::Entry(entry) => entry.name_any(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_free_one_by_name() {
+        let entries = [
+            entry("c", ""),
+            entry("b", ""),
+            entry("a", "k0smotron.io/reserved-by: other"),
+            entry("0", "k0smotron.io/quarantined: dirty"),
+        ];
+        assert_eq!(chosen(&choose(&machine("m", "", ""), &entries, &[])), "b");
+    }
+
+    #[test]
+    fn what_is_reserved_already_wins() {
+        let entries = [entry("a", ""), entry("b", "k0smotron.io/reserved-by: m")];
+        assert_eq!(chosen(&choose(&machine("m", "", ""), &entries, &[])), "b");
+    }
+
+    #[test]
+    fn reservations_are_rebuilt_from_what_machines_say() {
+        let entries = [entry("a", ""), entry("b", "")];
+        // A restore that lost the entry's annotation, and a machine of the controller before us.
+        for mine in [
+            machine("m", "k0smotron.io/pooled-machine: b", ""),
+            machine("m", "", "address: b.example.org"),
+        ] {
+            assert_eq!(chosen(&choose(&mine, &entries, &[])), "b");
+            // Nor does anybody else get it meanwhile.
+            let first = [machine("x", "k0smotron.io/pooled-machine: a", ""), mine];
+            assert_eq!(
+                choose(&machine("n", "", ""), &entries, &first),
+                Choice::Full {
+                    hosts: 2,
+                    quarantined: 0
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn reservations_in_status_are_taken_over() {
+        let mut theirs = entry("a", "");
+        Arc::make_mut(&mut theirs).status =
+            serde_yaml::from_str("{reserved: true, machineRef: {name: m, namespace: ns}}").unwrap();
+        let entries = [theirs, entry("b", "")];
+        assert_eq!(chosen(&choose(&machine("m", "", ""), &entries, &[])), "a");
+        assert_eq!(
+            chosen(&choose(&machine("n", "", ""), &entries, &[machine("m", "", "")])),
+            "b"
+        );
+    }
+
+    #[test]
+    fn a_host_that_somebody_got_meanwhile_is_lost() {
+        let entries = [entry("a", "k0smotron.io/reserved-by: n")];
+        let choice = choose(&machine("m", "k0smotron.io/pooled-machine: a", ""), &entries, &[]);
+        assert_eq!(
+            choice,
+            Choice::Lost {
+                entry: "a".into(),
+                by: "n".into()
+            }
+        );
+    }
+
+    #[test]
+    fn an_empty_pool_is_full() {
+        assert_eq!(
+            choose(&machine("m", "", ""), &[], &[]),
+            Choice::Full {
+                hosts: 0,
+                quarantined: 0
+            }
+        );
+        let entries = [entry("a", "k0smotron.io/quarantined: dirty")];
+        assert_eq!(
+            choose(&machine("m", "", ""), &entries, &[]),
+            Choice::Full {
+                hosts: 1,
+                quarantined: 1
+            }
+        );
+    }
+}

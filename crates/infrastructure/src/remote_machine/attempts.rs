@@ -1,0 +1,238 @@
+//! Attempts on hosts: run as tasks, at most one per machine, and what came of the last one.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{FutureExt, Stream};
+use jiff::Timestamp;
+use k0smotron_api::infrastructure::v1beta2::RemoteMachine;
+use k0smotron_runtime::tasks::{TaskState, Tasks};
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+
+use crate::host::Problem;
+
+/// An attempt that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How many there were before it in a row with the same inputs.
+    pub number: u32,
+    /// Digest of everything that the outcome depends on as far as it is written in the API. When that changes, there is
+    /// no reason to wait.
+    pub inputs: u64,
+    pub at: Timestamp,
+    pub result: Result<(), Problem>,
+}
+
+/// What is known of a machine's attempts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    pub running: bool,
+    pub last: Option<Ended>,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Begin this attempt.
+    Begin { number: u32 },
+    /// One is under way; its end brings the object back.
+    Await,
+    /// The last one failed; the next one is due after this time.
+    Wait(Duration),
+    /// The last one succeeded.
+    Done,
+}
+
+impl History {
+    /// What to do next, given the inputs of an attempt that would begin now.
+    pub fn next(&self, inputs: u64, now: Timestamp) -> Next {
+        if self.running {
+            return Next::Await;
+        }
+        match &self.last {
+            Some(last) if last.inputs == inputs => match &last.result {
+                Ok(()) => Next::Done,
+                Err(problem) => {
+                    let waited = Duration::try_from(now.duration_since(last.at)).unwrap_or_default();
+                    match backoff(last.number, problem).checked_sub(waited) {
+                        Some(left) if !left.is_zero() => Next::Wait(left),
+                        _ => Next::Begin {
+                            number: last.number.saturating_add(1),
+                        },
+                    }
+                }
+            },
+            _ => Next::Begin { number: 0 },
+        }
+    }
+
+    /// What the last attempt failed with.
+    pub fn problem(&self) -> Option<&Problem> {
+        self.last.as_ref()?.result.as_ref().err()
+    }
+}
+
+/// From 1 s doubling to a minute; to be slow is enough where somebody has to act first.
+fn backoff(number: u32, problem: &Problem) -> Duration {
+    let (first, most) = if problem.stuck { (15, 120) } else { (1, 60) };
+    let seconds = 2_u64.saturating_pow(number).saturating_mul(first).min(most);
+    Duration::from_secs(seconds)
+}
+
+/// The attempts of all machines. Cheap to clone.
+#[derive(Clone)]
+pub struct Attempts {
+    tasks: Tasks<RemoteMachine, ()>,
+    ended: Arc<Mutex<HashMap<String, Ended>>>,
+}
+
+impl Attempts {
+    /// At most `at_once` run at the same time. The stream names the machines whose attempt is over.
+    pub fn new(
+        at_once: usize,
+    ) -> (
+        Self,
+        impl Stream<Item = ObjectRef<RemoteMachine>> + Send + 'static,
+    ) {
+        let (tasks, over) = Tasks::new(at_once);
+        (
+            Self {
+                tasks,
+                ended: Arc::default(),
+            },
+            over,
+        )
+    }
+
+    fn ended(&self) -> MutexGuard<'_, HashMap<String, Ended>> {
+        // Only inserts and removals happen under the lock.
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn history(&self, machine: &RemoteMachine) -> History {
+        let running = matches!(self.tasks.state(machine), TaskState::Running);
+        History {
+            running,
+            last: self.ended().get(&key(machine)).cloned(),
+        }
+    }
+
+    /// Begins an attempt unless one runs.
+    pub fn begin(
+        &self,
+        machine: &RemoteMachine,
+        number: u32,
+        inputs: u64,
+        work: impl Future<Output = Result<(), Problem>> + Send + 'static,
+    ) {
+        let (ended, key) = (self.ended.clone(), key(machine));
+        self.tasks.start(machine, async move {
+            // A panic is a failure like any other: tried again, ever more slowly.
+            let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!("an attempt on a host panicked");
+                Err(Problem::passing(
+                    "Panicked",
+                    "the controller panicked; this is a defect, see its log",
+                ))
+            });
+            let over = Ended {
+                number,
+                inputs,
+                at: Timestamp::now(),
+                result,
+            };
+            ended
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(key, over);
+        });
+    }
+
+    /// Cuts a running attempt off and forgets what came of earlier ones.
+    pub fn forget(&self, machine: &RemoteMachine) {
+        self.tasks.forget(machine);
+        self.ended().remove(&key(machine));
+    }
+}
+
+fn key(machine: &RemoteMachine) -> String {
+    machine.uid().unwrap_or_else(|| {
+        format!(
+            "{}/{}",
+            machine.namespace().unwrap_or_default(),
+            machine.name_any()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(number: u32, result: Result<(), Problem>) -> History {
+        History {
+            running: false,
+            last: Some(Ended {
+                number,
+                inputs: 7,
+                at: Timestamp::UNIX_EPOCH,
+                result,
+            }),
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn failures_are_retried_ever_more_slowly() {
+        let passing = || Err(Problem::passing("HostUnreachable", ""));
+        let lasting = || Err(Problem::lasting("AuthenticationFailed", ""));
+        assert_eq!(History::default().next(7, at(0)), Next::Begin { number: 0 });
+        assert_eq!(
+            history(0, passing()).next(7, at(0)),
+            Next::Wait(Duration::from_secs(1))
+        );
+        assert_eq!(history(0, passing()).next(7, at(1)), Next::Begin { number: 1 });
+        assert_eq!(
+            history(3, passing()).next(7, at(2)),
+            Next::Wait(Duration::from_secs(6))
+        );
+        assert_eq!(
+            history(500, passing()).next(7, at(0)),
+            Next::Wait(Duration::from_secs(60))
+        );
+        assert_eq!(
+            history(0, lasting()).next(7, at(0)),
+            Next::Wait(Duration::from_secs(15))
+        );
+        // A clock that was set back must not make anybody wait for years.
+        assert_eq!(
+            history(0, passing()).next(7, at(-1000)),
+            Next::Wait(Duration::from_secs(1))
+        );
+    }
+
+    #[test]
+    fn changed_inputs_are_tried_at_once() {
+        assert_eq!(
+            history(9, Err(Problem::lasting("X", ""))).next(8, at(0)),
+            Next::Begin { number: 0 }
+        );
+        assert_eq!(history(0, Ok(())).next(7, at(0)), Next::Done);
+        assert_eq!(
+            History {
+                running: true,
+                ..history(0, Ok(()))
+            }
+            .next(8, at(0)),
+            Next::Await
+        );
+    }
+}

@@ -1,0 +1,340 @@
+//! What is to be done about a RemoteMachine. Pure and total.
+
+use std::{sync::Arc, time::Duration};
+
+use k0smotron_api::{
+    infrastructure::v1beta2::PooledRemoteMachine,
+    names::{
+        annotations,
+        conditions::reasons::{
+            CLUSTER_NOT_FOUND, HOST_IN_USE, MISSING_FIELDS, NO_FREE_HOST, SSH_KEY_NOT_FOUND, UNSUPPORTED,
+            WAITING_FOR_BOOTSTRAP_DATA, WAITING_FOR_CLUSTER_INFRASTRUCTURE_READY, WAITING_FOR_OWNER,
+        },
+        finalizers,
+    },
+};
+use kube::ResourceExt;
+
+use super::{
+    attempts::Next,
+    observed::{Data, Key, Observed},
+    peers, plan,
+};
+use crate::{
+    host::Problem,
+    pool::{self, Choice},
+};
+
+/// For how long after the request a clean-up that fails is begun again: long enough for a reboot of the host.
+const CLEANING: Duration = Duration::from_secs(5 * 60);
+/// The same while the whole cluster goes, when nobody waits for the host's node.
+const CLEANING_WITH_CLUSTER: Duration = Duration::from_secs(60);
+
+/// One step. Those above the line change the object and are followed by another look at it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Put the finalizer on: from now on there may be something to clean up.
+    Hold,
+    /// Take this host of the pool (`None`: the one in the spec), under an install id.
+    Claim(Option<Arc<PooledRemoteMachine>>),
+    // ----
+    /// Not ours, or not any more.
+    Leave,
+    /// Nothing may be done, because of this.
+    Pause(String),
+    /// Something is awaited that comes by itself.
+    Wait { reason: &'static str, message: String },
+    /// Somebody has to change something.
+    Refuse(Problem),
+    /// Begin this attempt to set the host up.
+    Provision { number: u32 },
+    /// An attempt is under way.
+    Provisioning,
+    /// The last attempt failed; the next one is due after this time.
+    Retry { problem: Problem, after: Duration },
+    /// The host is set up: tell Cluster API. The entry is given when its reservation was lost.
+    Publish {
+        reserve: Option<Arc<PooledRemoteMachine>>,
+    },
+    /// Begin this attempt to clean the host up.
+    CleanUp { number: u32 },
+    /// An attempt is under way.
+    CleaningUp,
+    /// The last attempt failed; the next one is due after this time.
+    RetryCleanUp { problem: Problem, after: Duration },
+    /// Give the host back and let the object go. `left`: why the host is not known to be clean.
+    Release { left: Option<Problem> },
+}
+
+impl Step {
+    fn wait(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::Wait {
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+/// The next step.
+pub fn decide(observed: &Observed) -> Step {
+    let machine = &observed.machine;
+    let held = machine
+        .finalizers()
+        .iter()
+        .any(|name| name == finalizers::REMOTE_MACHINE);
+    if machine.metadata.deletion_timestamp.is_some() && !held {
+        return Step::Leave;
+    }
+    if let Some(why) = &observed.paused {
+        return Step::Pause(why.clone());
+    }
+    if machine.metadata.deletion_timestamp.is_some() {
+        return clean_up(observed);
+    }
+    let owner = match &observed.owner {
+        None => {
+            return Step::wait(
+                WAITING_FOR_OWNER,
+                "waiting for a Machine whose infrastructureRef names this object",
+            );
+        }
+        Some((name, None)) => {
+            return Step::wait(
+                WAITING_FOR_OWNER,
+                format!("waiting for Machine {name}, which does not exist"),
+            );
+        }
+        Some((_, Some(owner))) => owner,
+    };
+    let Some(cluster) = &observed.cluster else {
+        let message = format!(
+            "waiting for Cluster {}, which does not exist",
+            owner.spec.cluster_name
+        );
+        return Step::wait(CLUSTER_NOT_FOUND, message);
+    };
+    if machine.spec.provision_job.is_some() {
+        return Step::Refuse(Problem::lasting(
+            UNSUPPORTED,
+            "spec.provisionJob is not supported by this version yet; give address and sshKeyRef, or a pool",
+        ));
+    }
+    if !held {
+        return Step::Hold;
+    }
+    if machine
+        .spec
+        .provider_id
+        .as_deref()
+        .is_some_and(|id| !id.is_empty())
+    {
+        return Step::Publish {
+            reserve: lost_reservation(observed),
+        };
+    }
+    if !cluster.infrastructure_provisioned() {
+        let message = format!("waiting for the infrastructure of Cluster {}", cluster.name_any());
+        return Step::wait(WAITING_FOR_CLUSTER_INFRASTRUCTURE_READY, message);
+    }
+    match &observed.data {
+        Data::Unread => {
+            let message = format!("waiting for the bootstrap data of Machine {}", owner.name_any());
+            return Step::wait(WAITING_FOR_BOOTSTRAP_DATA, message);
+        }
+        Data::Missing(secret) => {
+            let message =
+                format!("waiting for Secret {secret} with the bootstrap data, which does not exist");
+            return Step::wait(WAITING_FOR_BOOTSTRAP_DATA, message);
+        }
+        Data::Invalid(problem) => return Step::Refuse(problem.clone()),
+        Data::Ready(_) => {}
+    }
+    provision(observed)
+}
+
+/// Everything that the host is set up from is there.
+fn provision(observed: &Observed) -> Step {
+    let machine = &observed.machine;
+    let pool = machine.spec.pool.as_deref().filter(|pool| !pool.is_empty());
+    let claimed = machine.annotations().contains_key(annotations::INSTALL_ID);
+    if let Some(pool) = pool {
+        match pool::choose(machine, &observed.entries, &observed.others) {
+            // The entry may not be there any more; what it said was copied.
+            _ if claimed && pool::entry_of(machine).is_some_and(|entry| !has_entry(observed, entry)) => {}
+            Choice::Entry(entry) if !claimed || pool::entry_of(machine) != Some(&entry.name_any()) => {
+                return Step::Claim(Some(entry));
+            }
+            Choice::Entry(_) => {}
+            Choice::Lost { entry, by } => {
+                return Step::Refuse(Problem::lasting(
+                    HOST_IN_USE,
+                    format!(
+                        "PooledRemoteMachine {entry}, which this machine had, is reserved for RemoteMachine {by}; \
+                         delete the Machine of one of the two"
+                    ),
+                ));
+            }
+            Choice::Full { hosts, quarantined } => {
+                let message = format!(
+                    "waiting for a free host in pool {pool}, which has {hosts} ({quarantined} quarantined); \
+                     add a PooledRemoteMachine or delete a machine"
+                );
+                return Step::wait(NO_FREE_HOST, message);
+            }
+        }
+    }
+    if machine.spec.address.as_deref().unwrap_or_default().is_empty() {
+        return Step::Refuse(Problem::lasting(
+            MISSING_FIELDS,
+            "neither spec.address nor spec.pool is set; give the address of a host, or a pool",
+        ));
+    }
+    if let Some(peer) = peers::first_with_address(machine, &observed.others) {
+        return Step::Refuse(Problem::lasting(
+            HOST_IN_USE,
+            format!(
+                "RemoteMachine {peer} has the same address {}:{}; delete the Machine of one of the two, or correct \
+                 its address",
+                machine.spec.address.as_deref().unwrap_or_default(),
+                machine.spec.port,
+            ),
+        ));
+    }
+    if let Err(problem) = key(observed) {
+        return Step::Refuse(problem);
+    }
+    if !claimed {
+        return Step::Claim(None);
+    }
+    match observed.provisioning.next(plan::inputs(observed), observed.now) {
+        Next::Begin { number } => Step::Provision { number },
+        Next::Await => Step::Provisioning,
+        Next::Done => Step::Publish { reserve: None },
+        Next::Wait(after) => match observed.provisioning.problem() {
+            Some(problem) => Step::Retry {
+                problem: problem.clone(),
+                after,
+            },
+            None => Step::Provisioning,
+        },
+    }
+}
+
+fn key(observed: &Observed) -> Result<(), Problem> {
+    match &observed.key {
+        Key::Ready(_) => Ok(()),
+        Key::Unread => Err(Problem::lasting(
+            MISSING_FIELDS,
+            "spec.sshKeyRef is not set; name the Secret that has the SSH private key under its key value",
+        )),
+        Key::Missing(name) => Err(Problem::lasting(
+            SSH_KEY_NOT_FOUND,
+            format!("Secret {name} does not exist; make it, with the SSH private key under its key value"),
+        )),
+        Key::Empty(name) => Err(Problem::lasting(
+            SSH_KEY_NOT_FOUND,
+            format!("Secret {name} has no text under its key value, where the SSH private key is expected"),
+        )),
+    }
+}
+
+fn has_entry(observed: &Observed, name: &str) -> bool {
+    observed.entries.iter().any(|entry| entry.name_any() == name)
+}
+
+/// The entry whose reservation for this machine was lost in a restore, or never was an annotation.
+fn lost_reservation(observed: &Observed) -> Option<Arc<PooledRemoteMachine>> {
+    let machine = &observed.machine;
+    machine.spec.pool.as_deref().filter(|pool| !pool.is_empty())?;
+    match pool::choose(machine, &observed.entries, &observed.others) {
+        Choice::Entry(entry) => {
+            let is_mine = pool::reserved_by(&entry) == Some(&machine.name_any())
+                && pool::entry_of(machine) == Some(&entry.name_any());
+            let has_its_host = machine.spec.address.as_deref() == Some(&entry.spec.machine.address);
+            (!is_mine && has_its_host).then_some(entry)
+        }
+        Choice::Lost { .. } | Choice::Full { .. } => None,
+    }
+}
+
+/// The object is being deleted, and the finalizer is on.
+fn clean_up(observed: &Observed) -> Step {
+    let machine = &observed.machine;
+    let is_provisioned = machine
+        .spec
+        .provider_id
+        .as_deref()
+        .is_some_and(|id| !id.is_empty());
+    let is_claimed = machine.annotations().contains_key(annotations::INSTALL_ID);
+    // The key of a host is kept before the first command runs there.
+    let was_there = is_provisioned || (is_claimed && plan::pinned_key(observed).is_some());
+    if !was_there && !observed.provisioning.running {
+        return Step::Release { left: None };
+    }
+    if machine.spec.provision_job.is_some() {
+        let message = "the host was set up by a Job, and is not cleaned up by this version";
+        return Step::Release {
+            left: Some(Problem::lasting(UNSUPPORTED, message)),
+        };
+    }
+    if !is_claimed {
+        // Set up by the controller before this one, which locked no host.
+        return Step::Claim(None);
+    }
+    let asked = machine
+        .metadata
+        .deletion_timestamp
+        .as_ref()
+        .map_or(observed.now, |time| time.0);
+    let goes = observed
+        .cluster
+        .as_ref()
+        .is_none_or(|cluster| cluster.metadata.deletion_timestamp.is_some());
+    let bound = if goes { CLEANING_WITH_CLUSTER } else { CLEANING };
+    let waited = Duration::try_from(observed.now.duration_since(asked)).unwrap_or_default();
+    let Some(left) = bound.checked_sub(waited).filter(|left| !left.is_zero()) else {
+        return out_of_time(observed);
+    };
+    if machine.spec.address.as_deref().unwrap_or_default().is_empty() {
+        let message = "there is no address, so the host was not cleaned up";
+        return Step::Release {
+            left: Some(Problem::lasting(MISSING_FIELDS, message)),
+        };
+    }
+    if let Err(problem) = key(observed) {
+        // Whoever deletes everything at once deletes the key first; until the bound it may come back.
+        return Step::RetryCleanUp { problem, after: left };
+    }
+    match observed.cleaning.next(plan::inputs(observed), observed.now) {
+        Next::Begin { number } => Step::CleanUp { number },
+        Next::Await => Step::CleaningUp,
+        Next::Done => Step::Release { left: None },
+        Next::Wait(after) => match observed.cleaning.problem() {
+            // It will never be ours to clean.
+            Some(problem) if problem.reason == HOST_IN_USE => Step::Release {
+                left: Some(problem.clone()),
+            },
+            Some(problem) => Step::RetryCleanUp {
+                problem: problem.clone(),
+                after: after.min(left),
+            },
+            None => Step::CleaningUp,
+        },
+    }
+}
+
+/// The bound is over: an attempt under way may end, each has a deadline, but none is begun, unless there was none.
+fn out_of_time(observed: &Observed) -> Step {
+    if observed.cleaning.running {
+        return Step::CleaningUp;
+    }
+    match &observed.cleaning.last {
+        Some(last) => Step::Release {
+            left: last.result.clone().err(),
+        },
+        None => match key(observed) {
+            Ok(()) => Step::CleanUp { number: 0 },
+            Err(problem) => Step::Release { left: Some(problem) },
+        },
+    }
+}

@@ -1,0 +1,165 @@
+//! Reads everything that a RemoteMachine refers to.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k0smotron_api::{
+    capi::{Cluster, Machine},
+    infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine},
+    names::labels,
+};
+use k0smotron_runtime::{Context, secrets, shared::Shared};
+use k0smotron_ssh::Transport;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{ResourceExt, runtime::reflector::Store};
+use secrecy::SecretString;
+
+use super::{
+    Error,
+    attempts::Attempts,
+    observed::{Data, Key, Observed},
+    plan,
+};
+use crate::{
+    belonging::{core_owner, paused},
+    pool,
+};
+
+/// What the controller reads from and works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Sources {
+    pub context: Context,
+    pub clusters: Shared<Cluster>,
+    pub machines: Shared<Machine>,
+    pub pool: Shared<PooledRemoteMachine>,
+    pub remote_machines: Store<RemoteMachine>,
+    pub provisioning: Attempts,
+    pub cleaning: Attempts,
+    pub transport: Arc<dyn Transport>,
+}
+
+/// The world as it is now.
+pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Observed, Error> {
+    let namespace = machine.namespace().unwrap_or_default();
+    let owner = match core_owner(machine.as_ref(), "Machine") {
+        None => None,
+        Some(name) => {
+            let owner = owner(sources, &namespace, &name).await?;
+            Some((name, owner))
+        }
+    };
+    // Without its Machine the object still says which cluster it is of.
+    let cluster_name = match &owner {
+        Some((_, Some(owner))) => Some(owner.spec.cluster_name.clone()),
+        _ => machine.labels().get(labels::CLUSTER_NAME).cloned(),
+    };
+    let cluster = match cluster_name.filter(|name| !name.is_empty()) {
+        None => None,
+        Some(name) => cluster(sources, &namespace, &name).await?,
+    };
+    let is_deleting = machine.metadata.deletion_timestamp.is_some();
+    let is_provisioned = machine
+        .spec
+        .provider_id
+        .as_deref()
+        .is_some_and(|id| !id.is_empty());
+    let named = pool::entry_of(&machine);
+    let entries = match machine.spec.pool.as_deref().filter(|pool| !pool.is_empty()) {
+        None => Vec::new(),
+        Some(name) => sources.pool.list(&namespace, |entry| {
+            entry.spec.pool == name || named == Some(&entry.name_any())
+        }),
+    };
+    let others = sources
+        .remote_machines
+        .state()
+        .into_iter()
+        .filter(|other| other.name_any() != machine.name_any() || other.namespace() != machine.namespace())
+        .collect();
+    let data_secret = owner
+        .as_ref()
+        .and_then(|(_, owner)| owner.as_ref())
+        .and_then(|owner| owner.spec.bootstrap.data_secret_name.clone())
+        .filter(|name| !is_deleting && !is_provisioned && !name.is_empty());
+    let data = match data_secret {
+        None => Data::Unread,
+        Some(name) => data(sources, &machine, &namespace, name).await?,
+    };
+    let key = match &machine.spec.ssh_key_ref {
+        Some(reference) if is_deleting || !is_provisioned => {
+            key(sources, &namespace, &reference.name).await?
+        }
+        _ => Key::Unread,
+    };
+    Ok(Observed {
+        now: Timestamp::now(),
+        paused: paused(machine.as_ref(), cluster.as_deref()),
+        provisioning: sources.provisioning.history(&machine),
+        cleaning: sources.cleaning.history(&machine),
+        machine,
+        owner,
+        cluster,
+        entries,
+        others,
+        data,
+        key,
+    })
+}
+
+/// From the watch; from the API when the reference is younger than what the watch has seen.
+async fn owner(sources: &Sources, namespace: &str, name: &str) -> Result<Option<Arc<Machine>>, Error> {
+    if let Some(owner) = sources.machines.get(namespace, name) {
+        return Ok(Some(owner));
+    }
+    let machines = sources.context.api::<Machine>(namespace);
+    let owner = machines.get_opt(name).await.map_err(Error::read("Machine"))?;
+    Ok(owner.map(Arc::new))
+}
+
+async fn cluster(sources: &Sources, namespace: &str, name: &str) -> Result<Option<Arc<Cluster>>, Error> {
+    if let Some(cluster) = sources.clusters.get(namespace, name) {
+        return Ok(Some(cluster));
+    }
+    let clusters = sources.context.api::<Cluster>(namespace);
+    let cluster = clusters.get_opt(name).await.map_err(Error::read("Cluster"))?;
+    Ok(cluster.map(Arc::new))
+}
+
+async fn data(
+    sources: &Sources,
+    machine: &RemoteMachine,
+    namespace: &str,
+    name: String,
+) -> Result<Data, Error> {
+    let secrets = sources.context.api::<Secret>(namespace);
+    let Some(secret) = secrets
+        .get_opt(&name)
+        .await
+        .map_err(Error::read("bootstrap Secret"))?
+    else {
+        return Ok(Data::Missing(name));
+    };
+    let text = SecretString::from(secrets::text(&secret, "value").unwrap_or_default());
+    let format = secrets::text(&secret, "format");
+    Ok(match plan::work(&text, format.as_deref(), &machine.spec) {
+        Ok(work) => Data::Ready(Arc::new(work)),
+        Err(problem) => Data::Invalid(problem),
+    })
+}
+
+async fn key(sources: &Sources, namespace: &str, name: &str) -> Result<Key, Error> {
+    let secrets = sources.context.api::<Secret>(namespace);
+    let Some(secret) = secrets
+        .get_opt(name)
+        .await
+        .map_err(Error::read("SSH key Secret"))?
+    else {
+        return Ok(Key::Missing(name.to_owned()));
+    };
+    Ok(
+        match secrets::text(&secret, "value").filter(|text| !text.trim().is_empty()) {
+            Some(key) => Key::Ready(key.into()),
+            None => Key::Empty(name.to_owned()),
+        },
+    )
+}

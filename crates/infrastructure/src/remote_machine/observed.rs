@@ -1,0 +1,64 @@
+//! Everything a pass over a RemoteMachine looks at, read once.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k0smotron_api::{
+    capi::{Cluster, Machine},
+    infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine},
+};
+use secrecy::SecretString;
+
+use super::attempts::History;
+use crate::host::{Problem, redact::Secrets, script::Bootstrap};
+
+/// The world as one pass sees it.
+#[derive(Clone)]
+pub struct Observed {
+    pub machine: Arc<RemoteMachine>,
+    pub now: Timestamp,
+    /// Name of the owner as the owner reference has it, and the Machine itself if it is there.
+    pub owner: Option<(String, Option<Arc<Machine>>)>,
+    pub cluster: Option<Arc<Cluster>>,
+    /// Why nothing may be done.
+    pub paused: Option<String>,
+    /// The entries of the machine's pool, and the one whose host it uses.
+    pub entries: Vec<Arc<PooledRemoteMachine>>,
+    /// All other RemoteMachines.
+    pub others: Vec<Arc<RemoteMachine>>,
+    pub data: Data,
+    pub key: Key,
+    pub provisioning: History,
+    pub cleaning: History,
+}
+
+/// The bootstrap data.
+#[derive(Clone)]
+pub enum Data {
+    /// Not looked at: it is of no use now.
+    Unread,
+    /// The Secret does not exist.
+    Missing(String),
+    Invalid(Problem),
+    Ready(Arc<Work>),
+}
+
+/// What sets the host up.
+pub struct Work {
+    pub bootstrap: Bootstrap,
+    /// What must not be shown of it.
+    pub secrets: Secrets,
+    /// What the bootstrap data asks for and nobody does.
+    pub ignored: Vec<String>,
+}
+
+/// The SSH key.
+#[derive(Clone)]
+pub enum Key {
+    Unread,
+    /// The Secret does not exist.
+    Missing(String),
+    /// The Secret has no text under its key `value`.
+    Empty(String),
+    Ready(SecretString),
+}
