@@ -76,15 +76,15 @@ fn mapping(text: &str) -> Result<Mapping, ParseError> {
             return Err(ParseError::OtherFormat("a MIME archive"));
         }
         line if line.starts_with("#include") => return Err(ParseError::OtherFormat("an include file")),
-        line if line.starts_with("{\"ignition\"") => {
-            return Err(ParseError::OtherFormat("an Ignition config"));
-        }
         line if line.starts_with("<powershell>") || line.starts_with("#ps1") => {
             return Err(ParseError::OtherFormat("a PowerShell script"));
         }
         _ => {}
     }
     match serde_yaml::from_str(text).map_err(|error| ParseError::Yaml(error.to_string()))? {
+        Value::Mapping(mapping) if mapping.contains_key("ignition") => {
+            Err(ParseError::OtherFormat("an Ignition config"))
+        }
         Value::Mapping(mapping) => Ok(mapping),
         Value::Null => Ok(Mapping::new()),
         _ => Err(ParseError::NotAMapping),

@@ -161,7 +161,7 @@ fn names_the_item_and_the_remedy() {
             "bootstrap data is a MIME archive, not cloud-config; set provisioner.type to cloud-config",
         ),
         (
-            "{\"ignition\":{}}",
+            "{ \"ignition\": {} }",
             "bootstrap data is an Ignition config, not cloud-config; set provisioner.type to cloud-config",
         ),
         (
