@@ -17,19 +17,26 @@ use crate::go::Toolchain;
 /// Raised when the layout of an entry changes without any of the other inputs.
 const LAYOUT: &str = "1";
 
+/// `${K0SMOTRON_CACHE:-~/.cache/k0smotron}`; need not exist.
+///
+/// # Errors
+/// Neither of the variables is set.
+pub fn directory() -> Result<PathBuf> {
+    match env::var_os("K0SMOTRON_CACHE").filter(|value| !value.is_empty()) {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => Ok(env::home_dir()
+            .context("neither K0SMOTRON_CACHE nor HOME is set")?
+            .join(".cache/k0smotron")),
+    }
+}
+
 pub(crate) struct Cache {
     directory: PathBuf,
 }
 
 impl Cache {
     pub(crate) fn open() -> Result<Self> {
-        let root = match env::var_os("K0SMOTRON_CACHE").filter(|value| !value.is_empty()) {
-            Some(path) => PathBuf::from(path),
-            None => env::home_dir()
-                .context("neither K0SMOTRON_CACHE nor HOME is set")?
-                .join(".cache/k0smotron"),
-        };
-        Self::at(root.join("components"))
+        Self::at(directory()?.join("components"))
     }
 
     fn at(directory: PathBuf) -> Result<Self> {

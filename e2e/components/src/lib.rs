@@ -11,6 +11,7 @@ mod cache;
 mod component;
 mod go;
 
+pub use cache::directory as cache_directory;
 pub use component::Component;
 
 use std::path::PathBuf;
