@@ -65,7 +65,7 @@ pub async fn apply(observed: &Observed, step: Step, sources: &Sources) -> Result
             let begun = task::provision(observed, sources).map(|work| {
                 sources
                     .provisioning
-                    .begin(machine, number, plan::inputs(observed), work)
+                    .begin(machine, number, plan::inputs(observed), work);
             });
             Ok(settled(observed, begun, Step::Provision { number }, Step::Refuse))
         }
@@ -75,7 +75,7 @@ pub async fn apply(observed: &Observed, step: Step, sources: &Sources) -> Result
             let begun = task::clean_up(observed, sources).map(|work| {
                 sources
                     .cleaning
-                    .begin(machine, number, plan::inputs(observed), work)
+                    .begin(machine, number, plan::inputs(observed), work);
             });
             let failed = |problem| Step::RetryCleanUp {
                 problem,
