@@ -3,7 +3,7 @@
 use k0smotron_k0s::{
     cloud_config,
     controller::{ControllerInstall, ControllerRole},
-    worker::Installation,
+    installation::Installation,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;

@@ -2,8 +2,9 @@
 
 use k0smotron_k0s::{
     cloud_config,
+    installation::Installation,
     token::{self, BootstrapToken},
-    worker::{Installation, WorkerInstall},
+    worker::WorkerInstall,
 };
 use k0smotron_runtime::workload::api_server_url;
 use k8s_openapi::api::core::v1::Secret;

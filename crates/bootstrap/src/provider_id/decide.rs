@@ -210,7 +210,7 @@ mod tests {
         };
         assert_eq!(decide(&observed(Some(vec![local.clone()]))), Step::Follow);
         assert_eq!(
-            decide(&observed(Some(vec![local.clone(), addressed.clone()]))),
+            decide(&observed(Some(vec![local, addressed.clone()]))),
             identify("host-b")
         );
         assert_eq!(

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use k0smotron_api::{
     bootstrap::v1beta2::K0sControllerConfig,
     capi::{Cluster, Machine},
-    control_plane::v1beta2::K0sControlPlane,
     names::annotations,
 };
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
@@ -173,10 +172,4 @@ fn identity(answer: &Answer) -> Option<String> {
         Answer::Yes { cluster_uid } => Some(format!("kube-system:{cluster_uid}")),
         Answer::No(_) | Answer::NotAsked => None,
     }
-}
-
-/// The API version and kind of our own kind, for references.
-pub fn plane_kind() -> (String, String) {
-    let kind = K0sControlPlane::kind(&()).into_owned();
-    (K0sControlPlane::api_version(&()).into_owned(), kind)
 }
