@@ -5,10 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{KubeconfigCommand, parse_duration},
-    config::NodeConfig,
-    paths::Paths,
-    pki,
+    cli::KubeconfigCommand, config::NodeConfig, go::parse_duration, paths::Paths, pki,
     runtime_config::effective_paths,
 };
 

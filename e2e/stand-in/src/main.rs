@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod controller;
 mod etcd_command;
+mod go;
 mod install;
 mod kubeconfig;
 mod net;
@@ -103,8 +104,8 @@ fn set_up_logging(command: &Command) {
         },
         _ => "warn",
     };
-    // Libraries speak up only about trouble, whatever k0s itself was asked for.
-    let filter = EnvFilter::new(format!("warn,k0s_stand_in={level}"));
+    // Libraries speak up only about trouble; every failed request comes back as an error that is reported here.
+    let filter = EnvFilter::new(format!("warn,kube_client=off,k0s_stand_in={level}"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -40,18 +40,14 @@ pub fn run(arguments: &ResetArgs) -> Result<()> {
     NodeConfig::load(&paths)?;
 
     let mut failures = Vec::new();
-    let steps: [(&str, fn(&Paths) -> Result<()>); 4] = [
-        ("containers steps", stop_containers),
-        ("uninstall service step", uninstall_service),
-        ("remove directories step", remove_directories),
-        ("CNI leftovers cleanup step", remove_cni_files),
-    ];
-    for (name, step) in steps {
+    let mut step = |name: &str, result: Result<()>| {
         tracing::info!("* {name}");
-        if let Err(error) = step(&paths) {
-            failures.push(format!("{name}: {error:#}"));
-        }
-    }
+        failures.extend(result.err().map(|error| format!("{name}: {error:#}")));
+    };
+    step("containers steps", stop_containers(&paths));
+    step("uninstall service step", uninstall_service());
+    step("remove directories step", remove_directories(&paths));
+    step("CNI leftovers cleanup step", remove_cni_files());
     if !failures.is_empty() {
         bail!("errors occurred during clean-up: {}", failures.join("; "));
     }
@@ -151,7 +147,7 @@ fn processes() -> BTreeMap<i32, Process> {
         .collect()
 }
 
-fn uninstall_service(_paths: &Paths) -> Result<()> {
+fn uninstall_service() -> Result<()> {
     for role in ["controller", "worker"] {
         if install::uninstall(role)? {
             tracing::info!("uninstalled k0s{role} service");
@@ -223,7 +219,7 @@ fn unescape(path: &str) -> String {
         .replace("\\134", "\\")
 }
 
-fn remove_cni_files(_paths: &Paths) -> Result<()> {
+fn remove_cni_files() -> Result<()> {
     for file in CNI_FILES {
         match fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -19,8 +19,9 @@ use serde_json::json;
 
 use crate::{
     api,
-    cli::{Role, TokenCommand, parse_duration},
+    cli::{Role, TokenCommand},
     config::NodeConfig,
+    go::parse_duration,
     kubeconfig::{Names, render},
     paths::Paths,
     runtime_config::effective_paths,

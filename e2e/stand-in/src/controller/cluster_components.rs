@@ -106,7 +106,7 @@ fn controller_manager_arguments(settings: &NodeSettings<'_>, spec: &Spec) -> Vec
         ("use-service-account-credentials".to_owned(), "true".to_owned()),
         ("v".to_owned(), "1".to_owned()),
     ]);
-    let given = crate::cli::split_flags(settings.controller_manager_flags.unwrap_or_default());
+    let given = crate::go::split_flags(settings.controller_manager_flags.unwrap_or_default());
     flags.extend(
         given
             .into_iter()

@@ -276,7 +276,7 @@ impl Running {
             (Some(client), Some(true)) => {
                 self.duties.spawn(cluster_config::follow(client.clone(), sender));
             }
-            _ => std::future::pending().await,
+            _ => return std::future::pending().await,
         }
         while let Some(spec) = changes.recv().await {
             match self.reconcile(paths, node, flags, &spec).await {
@@ -284,7 +284,7 @@ impl Running {
                 Err(error) => tracing::error!("failed to reconcile the cluster configuration: {error:#}"),
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn stop(&mut self, paths: &Paths, leave_etcd: bool) {
