@@ -1,7 +1,10 @@
 //! The run-time configuration `/run/k0s/k0s.yaml`: what the running instance started with, and the lock that says
 //! that it runs. Other commands find the instance's paths there, and `reset` refuses while the lock is held.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt as _,
+};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -22,6 +25,7 @@ impl RuntimeConfig {
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(0o600)
             .open(lock_path(paths))
             .context("the lock of the runtime configuration cannot be opened")?;
         match lock.try_lock() {

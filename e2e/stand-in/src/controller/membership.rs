@@ -96,7 +96,7 @@ impl Membership {
                 "apiVersion": "etcd.k0sproject.io/v1beta1",
                 "kind": "EtcdMember",
                 "metadata": {"name": self.member_name},
-                "spec": {"leave": false},
+                "spec": {},
             });
             api.create(&PostParams::default(), &serde_json::from_value(object)?)
                 .await?;
@@ -108,7 +108,8 @@ impl Membership {
                 // A request of an earlier life does not count.
                 SHUTDOWN_LABEL: null,
             }},
-            "spec": {"leave": false},
+            // As with k0s, staying is the absence of the field.
+            "spec": {"leave": null},
         });
         api.patch(&self.member_name, &PatchParams::default(), &Patch::Merge(&patch))
             .await?;
@@ -336,6 +337,7 @@ impl Membership {
                 if text("/status/message") == message && text("/status/reconcileStatus") == reconcile {
                     return Ok(());
                 }
+                let reconcile = Some(reconcile).filter(|status| !status.is_empty());
                 json!({"reconcileStatus": reconcile, "message": message})
             }
             Next::Gone { message } => json!({
