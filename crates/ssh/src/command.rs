@@ -7,9 +7,9 @@ use crate::transport::{ExitStatus, RawOutput};
 
 /// A piece of POSIX shell to run on a host with `sh -c`.
 ///
-/// The text may be up to about 100 KiB long (Linux limits one argument to 128 KiB); what is longer belongs into a file
-/// or on stdin. Secrets belong on stdin as well: a command line can be read by every user of the host. `Debug` shows
-/// neither text nor stdin.
+/// The text may be up to about 100 KiB long (Linux limits one argument to 128 KiB); what is longer belongs
+/// into a file or on stdin. Secrets belong on stdin as well: a command line can be read by every user of the
+/// host. `Debug` shows neither text nor stdin.
 #[derive(Clone)]
 pub struct Command {
     pub(crate) line: String,
@@ -18,7 +18,8 @@ pub struct Command {
 }
 
 impl Command {
-    /// Shell text as it stands: the caller has quoted what is not meant for the shell (see [`quote`](crate::quote)).
+    /// Shell text as it stands: the caller has quoted what is not meant for the shell (see
+    /// [`quote`](crate::quote)).
     pub fn new(shell_text: impl Into<String>) -> Self {
         Self {
             line: shell_text.into(),
@@ -61,12 +62,12 @@ impl fmt::Debug for Command {
 
 /// How a command ended, and what it printed.
 ///
-/// Of each stream the first and the last 32 KiB are kept; what is between is replaced by a line that says how much was
-/// left out. Bytes that are not UTF-8 are replaced by U+FFFD.
+/// Of each stream the first and the last 32 KiB are kept; what is between is replaced by a line that says how
+/// much was left out. Bytes that are not UTF-8 are replaced by U+FFFD.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Exit status of the command. As in a shell, 128 plus the number for one that was ended by a signal (255 for a
-    /// signal that SSH has no name for).
+    /// Exit status of the command. As in a shell, 128 plus the number for one that was ended by a signal (255
+    /// for a signal that SSH has no name for).
     pub exit_status: i32,
     /// Name of the signal that ended the command, without `SIG`: "KILL", "TERM".
     pub signal: Option<String>,

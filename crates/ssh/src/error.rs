@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::{HostKey, InvalidKey};
 
-/// Why something did not work on a host. Every message names the host (`address:port`), what failed, and the remedy;
-/// none contains a secret.
+/// Why something did not work on a host. Every message names the host (`address:port`), what failed, and the
+/// remedy; none contains a secret.
 ///
-/// [`reason`](Error::reason) is a stable word for a condition, [`is_retryable`](Error::is_retryable) tells whether the
-/// world may heal by itself.
+/// [`reason`](Error::reason) is a stable word for a condition, [`is_retryable`](Error::is_retryable) tells
+/// whether the world may heal by itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -110,8 +110,8 @@ pub enum Error {
         after: Duration,
     },
 
-    /// The connection broke, or the host closed the channel without telling how the command ended. Whether the command
-    /// did its work is unknown.
+    /// The connection broke, or the host closed the channel without telling how the command ended. Whether
+    /// the command did its work is unknown.
     #[error("connection to {address} lost while {what}: {cause}; it is unknown whether that was completed")]
     Disconnected {
         /// `address:port`.
@@ -181,10 +181,11 @@ impl Error {
         }
     }
 
-    /// True if trying again may help although nobody changed anything: a host that boots, a network that heals.
+    /// True if trying again may help although nobody changed anything: a host that boots, a network that
+    /// heals.
     ///
-    /// False means that somebody has to act. Since that may happen on the host, where no event tells of it, callers
-    /// still try again, at their slowest pace.
+    /// False means that somebody has to act. Since that may happen on the host, where no event tells of it,
+    /// callers still try again, at their slowest pace.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. }

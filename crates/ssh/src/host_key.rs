@@ -1,7 +1,7 @@
 //! How hosts prove who they are: the text form of a host key, and whether a presented key is a pinned one.
 //!
-//! Pure. Text comes from annotations and, later, from users, so that parsing accepts what OpenSSH's tools print and
-//! never panics.
+//! Pure. Text comes from annotations and, later, from users, so that parsing accepts what OpenSSH's tools
+//! print and never panics.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 /// Identity of a host: the SHA-256 fingerprint of its public key and, if known, the algorithm of that key.
 ///
-/// The text form is the one of OpenSSH: `ssh-ed25519 SHA256:<43 characters of base64>`. Without the algorithm it is the
-/// fingerprint alone; a host with several keys is then asked for each of them until one fits.
+/// The text form is the one of OpenSSH: `ssh-ed25519 SHA256:<43 characters of base64>`. Without the algorithm
+/// it is the fingerprint alone; a host with several keys is then asked for each of them until one fits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostKey {
     /// Algorithm of the key; always known of a presented key.
@@ -50,9 +50,9 @@ impl fmt::Display for HostKey {
     }
 }
 
-/// Accepts `SHA256:<base64>`, `<algorithm> SHA256:<base64>` and a public key line `<algorithm> <base64 of the key>`
-/// with anything behind it, as in `ssh_host_ed25519_key.pub` or (without its first word) in the output of
-/// `ssh-keyscan`.
+/// Accepts `SHA256:<base64>`, `<algorithm> SHA256:<base64>` and a public key line `<algorithm> <base64 of the
+/// key>` with anything behind it, as in `ssh_host_ed25519_key.pub` or (without its first word) in the output
+/// of `ssh-keyscan`.
 impl FromStr for HostKey {
     type Err = ParseHostKeyError;
 
@@ -85,18 +85,20 @@ impl FromStr for HostKey {
     }
 }
 
-/// SHA-256 of a public key in its wire format, as `ssh-keygen -l` shows it: `SHA256:` and base64 without padding.
+/// SHA-256 of a public key in its wire format, as `ssh-keygen -l` shows it: `SHA256:` and base64 without
+/// padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Fingerprint of the base64 part of a public key line. The blob names its algorithm itself (RFC 4253 section 6.6);
-    /// a line that says something else is refused rather than pinned.
+    /// Fingerprint of the base64 part of a public key line. The blob names its algorithm itself (RFC 4253
+    /// section 6.6); a line that says something else is refused rather than pinned.
     fn of_public_key(algorithm: HostKeyAlgorithm, base64: &str) -> Result<Self, ParseHostKeyError> {
         let blob = STANDARD
             .decode(base64)
             .map_err(|_| ParseHostKeyError::PublicKey)?;
-        // Looked at before the rest is decoded: the decoder would follow a chain of certificates to any depth.
+        // Looked at before the rest is decoded: the decoder would follow a chain of certificates to any
+        // depth.
         let named = blob
             .get(4..)
             .is_some_and(|rest| rest.starts_with(algorithm.name().as_bytes()));
@@ -145,8 +147,8 @@ pub enum HostKeyAlgorithm {
     EcdsaP384,
     /// `ecdsa-sha2-nistp521`.
     EcdsaP521,
-    /// `ssh-rsa`. Known so that such a pin can be read; no connection is made with it, since checking an RSA signature
-    /// of a host would need the `rsa` crate (RUSTSEC-2023-0071).
+    /// `ssh-rsa`. Known so that such a pin can be read; no connection is made with it, since checking an RSA
+    /// signature of a host would need the `rsa` crate (RUSTSEC-2023-0071).
     Rsa,
 }
 

@@ -1,17 +1,18 @@
 //! Reaching hosts over SSH: connect, run a command, write a file, read a small one.
 //!
-//! This crate is for everything between "an address and a private key" and "a command ran as root": the choice and the
-//! check of the host key, authentication, elevation, quoting, deadlines, bounded output, and errors that tell a user
-//! what to change. It is *not* for Kubernetes (no client, no object, no condition) and not for what is run on a host:
-//! scripts belong to the callers.
+//! This crate is for everything between "an address and a private key" and "a command ran as root": the
+//! choice and the check of the host key, authentication, elevation, quoting, deadlines, bounded output, and
+//! errors that tell a user what to change. It is *not* for Kubernetes (no client, no object, no condition)
+//! and not for what is run on a host: scripts belong to the callers.
 //!
 //! The parts:
 //!
 //! * [`Target`]: where to go, as whom, with which key, and which host keys are accepted.
-//! * [`Transport`] and [`Connection`]: what a way to a host has to offer. [`SshTransport`] is the one that is shipped;
-//!   tests of callers can put their own in its place.
-//! * [`Connected`]: a host that presented a pinned key is ready to be used ([`Connected::Known`]); one that is met for
-//!   the first time ([`Connected::FirstUse`]) offers nothing but its key until the caller says that the key is stored.
+//! * [`Transport`] and [`Connection`]: what a way to a host has to offer. [`SshTransport`] is the one that is
+//!   shipped; tests of callers can put their own in its place.
+//! * [`Connected`]: a host that presented a pinned key is ready to be used ([`Connected::Known`]); one that
+//!   is met for the first time ([`Connected::FirstUse`]) offers nothing but its key until the caller says
+//!   that the key is stored.
 //! * [`Session`]: commands and files on a host, elevated if the target asks for it.
 //!
 //! ```no_run

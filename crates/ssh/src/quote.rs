@@ -2,8 +2,8 @@
 
 /// `text` as one word of a POSIX shell command, whatever it contains.
 ///
-/// Words that mean the same without quotes stay as they are, so that logs and `ps` on the host remain readable. A NUL
-/// byte cannot be an argument of any process; it is passed on and the host refuses it.
+/// Words that mean the same without quotes stay as they are, so that logs and `ps` on the host remain
+/// readable. A NUL byte cannot be an argument of any process; it is passed on and the host refuses it.
 pub fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -1,7 +1,7 @@
 //! Commands and files on a host, over any [`Connection`].
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
 
@@ -17,14 +17,14 @@ const KEPT_OUTPUT: usize = 64 * 1024;
 pub enum Connected {
     /// The host presented a pinned key.
     Known(Session),
-    /// The host was met for the first time, under [`HostKeyPolicy::FirstUse`]. Its key has to be stored before
-    /// anything can be run.
+    /// The host was met for the first time, under [`HostKeyPolicy::FirstUse`]. Its key has to be stored
+    /// before anything can be run.
     FirstUse(FirstContact),
 }
 
 impl Connected {
-    /// For implementations of [`Transport`](crate::Transport): a connection that was made to `target`, and the key that
-    /// the host presented. The key has been checked against the pins.
+    /// For implementations of [`Transport`](crate::Transport): a connection that was made to `target`, and
+    /// the key that the host presented. The key has been checked against the pins.
     pub fn new(connection: Box<dyn Connection>, target: &Target, host_key: HostKey) -> Self {
         let session = Session {
             connection,
@@ -51,8 +51,8 @@ impl Connected {
 
 /// A host that is met for the first time: logged in, nothing run.
 ///
-/// The only way on is [`pinned`](Self::pinned), so that no command can run on a host whose key would be forgotten: if
-/// the caller dies after the first command, the next attempt must know the host again.
+/// The only way on is [`pinned`](Self::pinned), so that no command can run on a host whose key would be
+/// forgotten: if the caller dies after the first command, the next attempt must know the host again.
 #[derive(Debug)]
 pub struct FirstContact(Session);
 
@@ -68,8 +68,8 @@ impl FirstContact {
     }
 }
 
-/// A host that is ready for commands. Several may run at the same time. Dropping the session cuts the connection;
-/// [`close`](Self::close) is the polite way.
+/// A host that is ready for commands. Several may run at the same time. Dropping the session cuts the
+/// connection; [`close`](Self::close) is the polite way.
 pub struct Session {
     connection: Box<dyn Connection>,
     endpoint: String,
@@ -92,17 +92,19 @@ impl Session {
 
     /// Runs a command with `sh -c`, elevated if the target says so, and waits for its end.
     ///
-    /// A command that ends with another status than 0 is no error: see [`Output::success`]. The call ends when the
-    /// command has ended *and* all its output was read, so what a command leaves behind in the background must not
-    /// hold its stdout and stderr: `setsid sh -c '...' </dev/null >log 2>&1 &` returns at once.
+    /// A command that ends with another status than 0 is no error: see [`Output::success`]. The call ends
+    /// when the command has ended *and* all its output was read, so what a command leaves behind in the
+    /// background must not hold its stdout and stderr: `setsid sh -c '...' </dev/null >log 2>&1 &` returns at
+    /// once.
     ///
-    /// After `deadline`, or when the future is dropped, the server is asked to end the command (OpenSSH does so only
-    /// for commands that run as the user who logged in, and not for root) and the channel is closed. What ignores that
-    /// goes on until it writes into the closed channel, and holds one of the session slots of the server
-    /// (`MaxSessions`, 10 by default): drop the session after [`Error::Deadline`].
+    /// After `deadline`, or when the future is dropped, the server is asked to end the command (OpenSSH does
+    /// so only for commands that run as the user who logged in, and not for root) and the channel is closed.
+    /// What ignores that goes on until it writes into the closed channel, and holds one of the session slots
+    /// of the server (`MaxSessions`, 10 by default): drop the session after [`Error::Deadline`].
     ///
     /// # Errors
-    /// [`Error::ElevationRefused`], [`Error::Deadline`], [`Error::Disconnected`], [`Error::ExecutionRefused`].
+    /// [`Error::ElevationRefused`], [`Error::Deadline`], [`Error::Disconnected`],
+    /// [`Error::ExecutionRefused`].
     pub async fn run(&self, command: &Command, deadline: Duration) -> Result<Output, Error> {
         let words = ["sh", "-c", &command.line];
         let raw = self
@@ -111,11 +113,12 @@ impl Session {
         Ok(raw.into())
     }
 
-    /// Writes a file: beside its place first, there under its name by a rename, so that a reader (and whoever looks
-    /// after a crash) finds the old content or the new, never a part. An existing file or symbolic link is replaced.
+    /// Writes a file: beside its place first, there under its name by a rename, so that a reader (and whoever
+    /// looks after a crash) finds the old content or the new, never a part. An existing file or symbolic link
+    /// is replaced.
     ///
-    /// `mode` is the permissions as in `chmod` (`0o600`); at no moment are they wider. Missing directories are created
-    /// with 0755. Elevated, everything belongs to root, else to the user. `path` is absolute.
+    /// `mode` is the permissions as in `chmod` (`0o600`); at no moment are they wider. Missing directories
+    /// are created with 0755. Elevated, everything belongs to root, else to the user. `path` is absolute.
     ///
     /// # Errors
     /// [`Error::InvalidPath`], [`Error::File`] (with what the host said), and those of [`run`](Self::run).
@@ -156,7 +159,8 @@ impl Session {
             .await?;
         if raw.exit != ExitStatus::Code(0) {
             let said = said(&raw.into());
-            // The exit status is 1 for whatever went wrong; a file behind a forbidden directory is not a missing one.
+            // The exit status is 1 for whatever went wrong; a file behind a forbidden directory is not a
+            // missing one.
             return if said.ends_with("No such file or directory") {
                 Ok(None)
             } else {
@@ -183,14 +187,19 @@ impl Session {
         name: &str,
         deadline: Duration,
     ) -> Result<RawOutput, Error> {
-        let line = match self.elevation {
+        let (line, deadline) = match self.elevation {
             // `exec`: one process less, and a signal that ends the command is seen as such.
-            Elevation::None => format!("exec {}", join(words)),
+            Elevation::None => (format!("exec {}", join(words)), deadline),
             Elevation::Sudo => {
-                self.elevation_checked
-                    .get_or_try_init(|| self.check_elevation(deadline))
-                    .await?;
-                format!("exec sudo -n -- {}", join(words))
+                let start = Instant::now();
+                let check = self
+                    .elevation_checked
+                    .get_or_try_init(|| self.check_elevation(deadline));
+                check.await?;
+                (
+                    format!("exec sudo -n -- {}", join(words)),
+                    deadline.saturating_sub(start.elapsed()),
+                )
             }
         };
         self.connection
@@ -204,8 +213,8 @@ impl Session {
             .await
     }
 
-    /// Asks once whether sudo lets us, since the exit status of `sudo -n -- command` does not tell a refusal from a
-    /// failed command.
+    /// Asks once whether sudo lets us, since the exit status of `sudo -n -- command` does not tell a refusal
+    /// from a failed command.
     async fn check_elevation(&self, deadline: Duration) -> Result<(), Error> {
         let name = "becoming root with sudo";
         let line = "exec sudo -n -- sh -c :";
@@ -269,7 +278,8 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Writes stdin to a file. `$1` path, `$2` its directory (empty for `/`), `$3` temporary file, `$4` mode, `$5` size.
+/// Writes stdin to a file. `$1` path, `$2` its directory (empty for `/`), `$3` temporary file, `$4` mode,
+/// `$5` size.
 ///
 /// * `set -C` makes `>` fail on anything that exists, a link put there by somebody else included.
 /// * The size is compared because a connection that breaks looks like the end of the file.

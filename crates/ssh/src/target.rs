@@ -13,8 +13,8 @@ pub struct Target {
     pub port: u16,
     /// Account to log in as. Its login shell has to understand POSIX single quotes.
     pub user: String,
-    /// Private key in OpenSSH ("openssh-key-v1") or PEM form (PKCS#1, PKCS#8, SEC1): Ed25519, ECDSA P-256/P-384/P-521
-    /// or RSA of 2048 bits and more, without a passphrase. See [`UserKey`](crate::UserKey).
+    /// Private key in OpenSSH ("openssh-key-v1") or PEM form (PKCS#1, PKCS#8, SEC1): Ed25519, ECDSA
+    /// P-256/P-384/P-521 or RSA of 2048 bits and more, without a passphrase. See [`UserKey`](crate::UserKey).
     pub key: SecretString,
     /// How commands become root. Has no effect for the user `root`.
     pub elevation: Elevation,
@@ -69,8 +69,8 @@ pub enum Elevation {
 pub enum HostKeyPolicy {
     /// One of these keys, nothing else. An empty list accepts no host at all.
     Pinned(Vec<HostKey>),
-    /// Whatever the host presents at this first contact; [`Connected::FirstUse`](crate::Connected::FirstUse) then hands
-    /// out the key, and no session before the caller has stored it.
+    /// Whatever the host presents at this first contact; [`Connected::FirstUse`](crate::Connected::FirstUse)
+    /// then hands out the key, and no session before the caller has stored it.
     FirstUse,
 }
 

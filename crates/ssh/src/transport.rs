@@ -1,7 +1,8 @@
 //! What a way to a host has to offer. [`SshTransport`](crate::SshTransport) is the one that is shipped.
 //!
-//! The seam is as narrow as it can be (connect, execute, close), so that everything above it (elevation, files, first
-//! use of a host key) is the same code over any transport, and in the tests of those who use this crate.
+//! The seam is as narrow as it can be (connect, execute, close), so that everything above it (elevation,
+//! files, first use of a host key) is the same code over any transport, and in the tests of those who use
+//! this crate.
 
 use std::time::Duration;
 
@@ -28,12 +29,12 @@ pub trait Transport: Send + Sync {
 pub trait Connection: Send + Sync {
     /// Executes one command line, feeds it its input, and reads its output to the end.
     ///
-    /// Dropping the future gives the command up and closes its channel. That does not stop what runs on the host: what
-    /// must be stoppable is started with its own process group.
+    /// Dropping the future gives the command up and closes its channel. That does not stop what runs on the
+    /// host: what must be stoppable is started with its own process group.
     ///
     /// # Errors
-    /// [`Error::Deadline`], [`Error::Disconnected`] (also if the host closed the channel without telling how the
-    /// command ended) and [`Error::ExecutionRefused`].
+    /// [`Error::Deadline`], [`Error::Disconnected`] (also if the host closed the channel without telling how
+    /// the command ended) and [`Error::ExecutionRefused`].
     fn exec<'a>(&'a self, exec: Exec<'a>) -> BoxFuture<'a, Result<RawOutput, Error>>;
 
     /// Says good-bye and closes.

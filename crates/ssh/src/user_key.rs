@@ -1,7 +1,7 @@
 //! Private keys of users: read from text, used to sign.
 //!
-//! Ed25519 and ECDSA keys are signed by russh itself. RSA keys are signed by the crypto provider (aws-lc-rs): russh
-//! would need the `rsa` crate for them (RUSTSEC-2023-0071, a timing side channel).
+//! Ed25519 and ECDSA keys are signed by russh itself. RSA keys are signed by the crypto provider (aws-lc-rs):
+//! russh would need the `rsa` crate for them (RUSTSEC-2023-0071, a timing side channel).
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ pub enum InvalidKey {
 }
 
 impl UserKey {
-    /// Reads a key in OpenSSH ("openssh-key-v1") or PEM form (PKCS#1 `RSA PRIVATE KEY`, SEC1 `EC PRIVATE KEY`, PKCS#8
-    /// `PRIVATE KEY`).
+    /// Reads a key in OpenSSH ("openssh-key-v1") or PEM form (PKCS#1 `RSA PRIVATE KEY`, SEC1 `EC PRIVATE
+    /// KEY`, PKCS#8 `PRIVATE KEY`).
     ///
     /// # Errors
     /// [`InvalidKey`] says what is wrong; it contains nothing of the key.
@@ -120,8 +120,8 @@ impl fmt::Debug for UserKey {
     }
 }
 
-/// Label and base64 text of the first PEM block that is a private key. Before it there may be others: OpenSSL writes
-/// `EC PARAMETERS`.
+/// Label and base64 text of the first PEM block that is a private key. Before it there may be others: OpenSSL
+/// writes `EC PARAMETERS`.
 fn private_block(text: &str) -> Result<(&str, &str), InvalidKey> {
     let malformed = |what: &str| Err(InvalidKey::Malformed(what.to_owned()));
     let mut rest = text.trim();

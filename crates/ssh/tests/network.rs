@@ -1,4 +1,5 @@
-//! Hosts that are not there, do not answer, answer nonsense or fall silent; and that nothing of ours is left behind.
+//! Hosts that are not there, do not answer, answer nonsense or fall silent; and that nothing of ours is left
+//! behind.
 
 #![allow(
     clippy::unwrap_used,
@@ -117,8 +118,8 @@ async fn a_host_that_speaks_something_else_is_told_so() {
     }
 }
 
-/// A way to the server that can fall silent, as a host does whose power or network is gone: then nothing is taken from
-/// either side any more.
+/// A way to the server that can fall silent, as a host does whose power or network is gone: then nothing is
+/// taken from either side any more.
 struct Wire {
     port: u16,
     silence: Option<oneshot::Sender<()>>,
@@ -136,8 +137,9 @@ impl Wire {
             let (mut client, _) = listener.accept().await.unwrap();
             let mut server = TcpStream::connect(("127.0.0.1", server_port)).await.unwrap();
             tokio::select! {
-                _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
+                biased;
                 Ok(()) = silent => {}
+                _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
             }
             looks.await.unwrap();
             closed(client).await;

@@ -1,7 +1,7 @@
 //! Elevation by the real sudo, as a user who is made for the test and removed after it.
 //!
-//! Needs root and sudo; without them it says so and checks nothing here (the command lines and the treatment of
-//! refusals have unit tests, and the machines of the end-to-end suites have a sudo user).
+//! Needs root and sudo; without them it says so and checks nothing here (the command lines and the treatment
+//! of refusals have unit tests, and the machines of the end-to-end suites have a sudo user).
 
 #![allow(
     clippy::unwrap_used,
@@ -159,7 +159,8 @@ async fn a_user_becomes_root_with_sudo_if_the_host_lets_him() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
-    // Without elevation the same user is nobody special, and a forbidden file is an error, not a missing file.
+    // Without elevation the same user is nobody special, and a forbidden file is an error, not a missing
+    // file.
     let plain = connect(&Target {
         elevation: Elevation::None,
         ..target.clone()

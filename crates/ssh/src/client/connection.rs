@@ -59,8 +59,8 @@ impl RusshConnection {
         loop {
             let message = tokio::select! {
                 message = reader.wait() => message,
-                // Input and output at the same time: a command that prints while it reads would block for ever. What
-                // happens if the input cannot be delivered is told by how the channel ends.
+                // Input and output at the same time: a command that prints while it reads would block for
+                // ever. What happens if the input cannot be delivered is told by how the channel ends.
                 _ = &mut feed, if feeding => {
                     feeding = false;
                     continue;
@@ -157,7 +157,8 @@ impl OpenChannel {
     }
 }
 
-/// Given up: the command is asked to end (OpenSSH passes the signal on to its process group) and the channel closed.
+/// Given up: the command is asked to end (OpenSSH passes the signal on to its process group) and the channel
+/// closed.
 impl Drop for OpenChannel {
     fn drop(&mut self) {
         let Some(writer) = self.0.take() else { return };

@@ -37,8 +37,8 @@ impl From<russh::Error> for Failure {
 impl Handler for HostKeyCheck {
     type Error = Failure;
 
-    /// Called after the signature of the key exchange was verified: the host holds the key, the question is whether it
-    /// is the right one. A certificate counts as the key in it; none is asked for.
+    /// Called after the signature of the key exchange was verified: the host holds the key, the question is
+    /// whether it is the right one. A certificate counts as the key in it; none is asked for.
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Failure> {
         let Some(presented) = HostKey::presented(&key.public_key()) else {
             return Ok(false);

@@ -17,8 +17,8 @@ use crate::host_key::HostKeyAlgorithm;
 use crate::user_key::{Private, RsaSigner, SignError, UserKey};
 use crate::{Connected, Error, HostKey, HostKeyPolicy, Target};
 
-/// A host that says nothing for this long is asked whether it is still there; after three questions without an answer
-/// the connection is given up.
+/// A host that says nothing for this long is asked whether it is still there; after three questions without
+/// an answer the connection is given up.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_MAX: usize = 3;
 
@@ -61,9 +61,9 @@ pub(super) async fn connect(target: &Target, deadline: Duration) -> Result<Conne
 
 /// Connects until the host shows a pinned key.
 ///
-/// A host has several keys and shows one of them: the first kind in our list that it has. Pins that name their
-/// algorithm decide the head of that list. For a pin that does not, the other kinds are tried, so that a host is called
-/// changed only if none of its keys fits.
+/// A host has several keys and shows one of them: the first kind in our list that it has. Pins that name
+/// their algorithm decide the head of that list. For a pin that does not, the other kinds are tried, so that
+/// a host is called changed only if none of its keys fits.
 async fn negotiate(target: &Target, key: &UserKey, stage: &mut Stage) -> Result<Connected, Error> {
     let mut offered = preference(&target.host_keys);
     let mut first_presented: Option<HostKey> = None;
@@ -96,8 +96,8 @@ async fn negotiate(target: &Target, key: &UserKey, stage: &mut Stage) -> Result<
 fn preference(policy: &HostKeyPolicy) -> Vec<HostKeyAlgorithm> {
     let mut offered = HostKeyAlgorithm::SUPPORTED.to_vec();
     if let HostKeyPolicy::Pinned(pins) = policy {
-        // Stable: within pinned and within not pinned kinds the order stays. The kinds that are not pinned remain at
-        // the end, so that a host that lost the pinned key can be told by the one that it shows.
+        // Stable: within pinned and within not pinned kinds the order stays. The kinds that are not pinned
+        // remain at the end, so that a host that lost the pinned key can be told by the one that it shows.
         offered.sort_by_key(|algorithm| !pins.iter().any(|pin| pin.algorithm == Some(*algorithm)));
     }
     offered

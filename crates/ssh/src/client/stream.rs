@@ -1,7 +1,8 @@
 //! A TCP stream that can be cut from outside.
 //!
-//! russh reads and writes in a task of its own, which ends when its stream ends. Left to itself it would outlive us:
-//! during the handshake, or while data waits for a window, it does not notice that nobody holds its handle any more.
+//! russh reads and writes in a task of its own, which ends when its stream ends. Left to itself it would
+//! outlive us: during the handshake, or while data waits for a window, it does not notice that nobody holds
+//! its handle any more.
 
 use std::io;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! Elevation and files over connections that are not SSH: one that only notes what it is asked, and the shell of this
-//! machine.
+//! Elevation and files over connections that are not SSH: one that only notes what it is asked, and the shell
+//! of this machine.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,4 +1,5 @@
-//! RSA: from the numbers that OpenSSH stores to a key of the crypto provider, and signatures by it (RFC 8332).
+//! RSA: from the numbers that OpenSSH stores to a key of the crypto provider, and signatures by it (RFC
+//! 8332).
 
 use std::sync::Arc;
 
@@ -27,8 +28,8 @@ pub(super) fn public_key(pair: &KeyPair) -> Result<PublicKey, InvalidKey> {
     key.map(|key| KeyData::Rsa(key).into()).map_err(|_| damaged())
 }
 
-/// "openssh-key-v1" stores n, e, d, p, q and qInv; the provider wants d mod (p-1) and d mod (q-1) as well, and checks
-/// all of them against one another.
+/// "openssh-key-v1" stores n, e, d, p, q and qInv; the provider wants d mod (p-1) and d mod (q-1) as well,
+/// and checks all of them against one another.
 pub(super) fn from_openssh(pair: &RsaKeypair) -> Result<KeyPair, InvalidKey> {
     let (public, private) = (pair.public(), pair.private());
     let (d, p, q) = (
