@@ -182,7 +182,7 @@ async fn a_user_becomes_root_with_sudo_if_the_host_lets_him() {
     assert!(error.to_string().contains("Permission denied"), "{error}");
 
     // A command that hangs is asked to end when it is given up.
-    let hang = Command::new("exec sleep 1000");
+    let hang = Command::new("exec sleep 100");
     assert_eq!(
         plain
             .run(&hang, Duration::from_millis(300))
