@@ -1,6 +1,10 @@
 //! Attempts on a real host: OpenSSH on the loopback, with a directory as the root of what the scripts touch.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test equipment: a failure ends the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test equipment: a failure ends the test"
+)]
 
 #[path = "../../ssh/tests/support/mod.rs"]
 mod support;

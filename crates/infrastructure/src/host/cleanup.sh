@@ -25,6 +25,7 @@ job="$state/cleanup"
 if [ -e "$job/result" ]; then rm -rf "$job"; fi
 run_job "$step_seconds" go-on
 if [ "$result" = ok ]; then
+    # After the user's own commands, too.
     if [ -e "$state/files" ]; then
         while IFS= read -r path; do rm -f "$path"; done <"$state/files"
     fi

@@ -1,5 +1,5 @@
 # The built-in clean-up, run as a step on the host: stops k0s, lets it remove what it made, and verifies that nothing
-# of it is left. Exits with 3 after saying what is. `root` is put in front.
+# of it is left. Exits with 3 after saying what is. `root` is put in front; K0SMOTRON_INSTALL is the install's directory.
 # `k0s etcd leave` is not called: a member leaves through the control plane before its machine is deleted, and on a
 # host whose member has left already that command hangs for ever.
 set -u
@@ -50,10 +50,13 @@ if [ ! -x "${k0s:-/nowhere}" ]; then
     if [ -z "$root" ]; then k0s=$(command -v k0s); fi
 fi
 
-# Processes of k0s' own: the binary itself, and what it unpacked below its data directory.
+# Processes of k0s' own: the binary itself, and what it unpacked below its data directory. Containers have paths of
+# their own; a k0s that runs inside one is none of ours.
 processes() {
+    here=$(readlink /proc/self/ns/pid)
     for process in /proc/[0-9]*; do
         program=$(readlink "$process/exe" 2>/dev/null) || continue
+        [ "$(readlink "$process/ns/pid" 2>/dev/null)" = "$here" ] || continue
         case ${program%" (deleted)"} in
             "$data"/bin/*) printf '%s\n' "${process#/proc/}" ;;
             "${k0s:-/nowhere}") printf '%s\n' "${process#/proc/}" ;;
@@ -94,6 +97,12 @@ fi
 if [ -z "$root" ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
     within 20 systemctl daemon-reload
 fi
+
+# What we wrote: `k0s reset` knows nothing of it, and may never have been there to run.
+if [ -e "$K0SMOTRON_INSTALL/files" ]; then
+    while IFS= read -r path; do rm -f "$path"; done <"$K0SMOTRON_INSTALL/files"
+fi
+if [ -d "$data" ]; then find "$data" -depth -type d -exec rmdir {} + 2>/dev/null; fi
 
 remaining=$(processes)
 if [ -n "$remaining" ]; then

@@ -6,6 +6,8 @@ set -u
 umask 077
 trap '' HUP
 job=$1 turn=$2 seconds=$3 after_failure=$4
+# Where the install keeps what it knows, for steps of ours.
+export K0SMOTRON_INSTALL="${job%/*}"
 
 # What tells process $1 from a later one with its number; the second field of stat may hold blanks and parentheses.
 identity='printf "%s:%s:%s" "$1" "$(sed "s/^.*) //" "/proc/$1/stat" | cut -d " " -f 20)" \

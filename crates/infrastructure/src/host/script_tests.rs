@@ -447,6 +447,19 @@ fn clean_up_ends_a_bootstrap_that_still_runs() {
 }
 
 #[test]
+fn files_in_the_data_directory_go_even_if_k0s_never_came() {
+    let host = Host::new();
+    let work = Bootstrap {
+        files: vec![file(&host.local("@/var/lib/k0s/pki/ca.crt"), 0o644, b"x")],
+        commands: vec!["false".into()],
+    };
+    let script = script::bootstrap(&identity("a"), &work, &host.settings);
+    assert!(matches!(host.run(&script), Answer::Failed { .. }));
+    assert_eq!(host.cleanup("a", false), Answer::Clean);
+    assert!(!host.path("var/lib/k0s").exists());
+}
+
+#[test]
 fn a_host_that_cannot_be_cleaned_is_not_given_up() {
     let host = Host::new();
     assert_eq!(host.bootstrap("a", &[SENTINEL]), DONE);

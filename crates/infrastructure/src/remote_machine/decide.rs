@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// For how long after the request a clean-up that fails is begun again: long enough for a reboot of the host.
-const CLEANING: Duration = Duration::from_secs(5 * 60);
+const CLEANING: Duration = Duration::from_secs(3 * 60);
 /// The same while the whole cluster goes, when nobody waits for the host's node.
 const CLEANING_WITH_CLUSTER: Duration = Duration::from_secs(60);
 

@@ -290,13 +290,13 @@ fn clean_up_is_tried_for_a_bounded_time() {
         at(1, &|o| ended(o, 0, Err(Problem::lasting("HostInUse", "")))),
         "release HostInUse"
     );
-    // Five minutes; each attempt has its own deadline, and one there is always.
+    // Three minutes; each attempt has its own deadline, and one there is always.
     assert_eq!(
-        at(301, &|o| ended(o, 0, unreachable())),
+        at(181, &|o| ended(o, 0, unreachable())),
         "release HostUnreachable"
     );
-    assert_eq!(at(301, &running), "CleaningUp");
-    assert_eq!(at(301, &|_| History::default()), "CleanUp { number: 0 }");
+    assert_eq!(at(181, &running), "CleaningUp");
+    assert_eq!(at(181, &|_| History::default()), "CleanUp { number: 0 }");
     // With its cluster: a minute.
     let mut world = deleted(PINNED, ADDRESS, 61);
     world.cleaning = ended(&world, 0, unreachable());
