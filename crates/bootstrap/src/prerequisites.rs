@@ -4,6 +4,8 @@ use crate::verdict::Verdict;
 
 /// Reason: the control plane has no endpoint yet, or does not answer yet.
 pub const WAITING_FOR_CONTROL_PLANE: &str = "WaitingForControlPlaneInitialization";
+/// Reason: another Machine founds the cluster first.
+pub const WAITING_FOR_FOUNDER: &str = "WaitingForFoundingMachine";
 /// Reason: bootstrap data cannot be made from what is there.
 pub const GENERATION_FAILED: &str = "DataSecretGenerationFailed";
 /// Reason: right, and not supported yet.

@@ -7,7 +7,10 @@ use k0smotron_runtime::{Context, Outcome, status};
 use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
 
-use crate::verdict::{self, Verdict};
+use crate::{
+    prerequisites::WAITING_FOR_FOUNDER,
+    verdict::{self, Verdict},
+};
 
 /// How soon to look again for what has no event: references into Secrets and ConfigMaps, a workload cluster that does
 /// not answer.
@@ -55,6 +58,7 @@ fn outcome(verdict: &Verdict) -> Outcome {
         reasons::CONTENT_SOURCE_NOT_FOUND,
         reasons::CONNECTION_DOWN,
         reasons::WAITING_FOR_CERTIFICATES,
+        WAITING_FOR_FOUNDER,
     ];
     match verdict {
         Verdict::Waiting { reason, .. } if without_event.contains(reason) => Outcome::After(LOOK_AGAIN),

@@ -9,7 +9,7 @@ use k0smotron_api::{
 };
 
 use crate::{
-    prerequisites::{Prerequisites, UNSUPPORTED, WAITING_FOR_CONTROL_PLANE},
+    prerequisites::{Prerequisites, UNSUPPORTED, WAITING_FOR_CONTROL_PLANE, WAITING_FOR_FOUNDER},
     verdict::Verdict,
 };
 
@@ -97,7 +97,7 @@ pub fn decide(observed: &Observed) -> Step {
         }
         (Founder::Other(name), false) => {
             let message = format!("Machine {name} founds the cluster first");
-            return waiting(WAITING_FOR_CONTROL_PLANE, message);
+            return waiting(WAITING_FOR_FOUNDER, message);
         }
         (Founder::None, false) => true,
     };
@@ -183,7 +183,7 @@ mod tests {
         let table = [
             (false, Founder::None, "appoint"),
             (false, Founder::This, "found"),
-            (false, other(), "WaitingForControlPlaneInitialization"),
+            (false, other(), "WaitingForFoundingMachine"),
             (true, Founder::None, "Unsupported"),
             (true, other(), "Unsupported"),
             // Its Secret was deleted: the same host gets the same data again.

@@ -78,7 +78,13 @@ impl Nodes {
         let followed = all
             .entry(cluster.clone())
             .or_insert_with(|| self.watch(cluster, client));
-        followed.waiting.insert(machine.to_owned());
+        if followed.waiting.insert(machine.to_owned()) {
+            // Its node may have come after the Machine was looked at and before it waited.
+            let _ = self
+                .0
+                .wake
+                .send(ObjectRef::new(machine).within(&cluster.namespace));
+        }
     }
 
     /// The Machine does not wait any more. The last one ends the watch.

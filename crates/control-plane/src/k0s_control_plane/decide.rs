@@ -39,6 +39,8 @@ pub struct Live {
     pub lacking: Vec<Authority>,
     pub issue_kubeconfig: bool,
     pub membership: Membership,
+    /// The Machine that was begun exists: forget that it was begun.
+    pub confirm: bool,
     /// Machines whose pre-terminate hook is removed.
     pub release: Vec<String>,
     /// Whether the API server is to be asked whether it answers.
@@ -52,10 +54,6 @@ pub enum Membership {
     Steady,
     /// Create this Machine, its infrastructure machine and its config, whatever of them is there already.
     Create {
-        name: String,
-    },
-    /// The Machine begun under this name exists: forget that it was begun.
-    Confirm {
         name: String,
     },
     Wait(Wait),
@@ -148,6 +146,9 @@ fn live(observed: &Observed) -> Live {
         lacking,
         issue_kubeconfig,
         membership,
+        confirm: observed.begun.as_ref().is_some_and(|begun| {
+            exists || observed.machines.iter().any(|machine| machine.name == begun.name)
+        }),
         release,
         probe,
     }
@@ -169,16 +170,6 @@ fn membership(observed: &Observed, exists: bool, lacking: &[Authority]) -> (Memb
         .filter(|machine| machine.hooked)
         .map(|machine| machine.name.clone())
         .collect();
-    if let Some(begun) = &observed.begun
-        && observed.machines.iter().any(|machine| machine.name == begun.name)
-    {
-        return (
-            Membership::Confirm {
-                name: begun.name.clone(),
-            },
-            release,
-        );
-    }
     if observed.active().next().is_some() {
         return (Membership::Steady, release);
     }

@@ -18,7 +18,11 @@ mod build;
 mod certificates;
 mod conditions;
 pub mod decide;
+#[cfg(test)]
+mod decide_tests;
 mod drift;
+#[cfg(test)]
+mod example_tests;
 mod fetch;
 mod kinds;
 mod machine;
@@ -27,6 +31,7 @@ pub mod observed;
 mod probe;
 mod refusals;
 mod report;
+mod status;
 
 use std::{sync::Arc, time::Duration};
 
@@ -76,10 +81,13 @@ pub fn controller(
         .on(answered)
         .follows(clusters, move |cluster| of_cluster(cluster).into_iter().collect())
         .follows(machines, move |machine| {
-            by_cluster_name(
-                &machine.namespace().unwrap_or_default(),
-                &machine.spec.cluster_name,
-            )
+            // Of workers only the end matters: a control plane that is deleted waits for it.
+            if machine.is_control_plane() || machine.is_deleting() {
+                let namespace = machine.namespace().unwrap_or_default();
+                by_cluster_name(&namespace, &machine.spec.cluster_name)
+            } else {
+                Vec::new()
+            }
         })
         .watches_metadata::<Secret>(labels::CLUSTER_NAME, move |secret| {
             // Bootstrap data bears the label too, and says nothing here.
@@ -121,7 +129,7 @@ impl Worker {
         let inputs = fetch::fetch(&plane, answer, &from).await?;
         let observed = observe::observe(&inputs);
         let step = decide::decide(&observed);
-        let built = build::build(&inputs, &observed, &step)?;
+        let built = build::build_beside(&inputs, &observed, &step).await?;
         let applied = apply::apply(built, &inputs, context).await?;
         self.probe(&inputs, &step);
         report::report(&inputs, &observed, &step, &applied, context).await

@@ -1,0 +1,312 @@
+//! From YAML that a user writes to the objects that are created and to what is said about them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use insta::assert_yaml_snapshot;
+use k0smotron_api::{
+    capi::{Cluster, Machine},
+    control_plane::v1beta2::{K0sControlPlane, K0sControlPlaneStatus},
+};
+use kube::{api::DynamicObject, core::ApiResource};
+
+use super::{
+    apply::Applied,
+    build::{Built, build},
+    decide::decide,
+    fetch::{FoundTemplate, Inputs, Template},
+    observe::observe,
+    observed::{Answer, Owner},
+    status::status,
+};
+
+const PLANE: &str = "
+apiVersion: controlplane.cluster.x-k8s.io/v1beta2
+kind: K0sControlPlane
+metadata:
+  name: demo
+  namespace: default
+  uid: 0c9a3c0e-4b4a-4d8e-9a58-6f6d2b0b8f11
+  generation: 1
+  annotations: {only-for-the-control-plane: 'true'}
+spec:
+  version: v1.36.3+k0s.2
+  k0sConfigSpec:
+    args: [--enable-worker]
+    k0s:
+      spec:
+        storage: {etcd: {extraArgs: {quota-backend-bytes: '8589934592'}}}
+  machineTemplate:
+    metadata:
+      labels: {team: a}
+      annotations: {note: n}
+    spec:
+      infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: RemoteMachineTemplate, name: controllers}
+      deletion: {nodeDrainTimeoutSeconds: 30}
+";
+
+const CLUSTER: &str = "
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Cluster
+metadata: {name: demo, namespace: default, uid: cluster-uid}
+spec:
+  clusterNetwork: {pods: {cidrBlocks: [10.244.0.0/16]}, services: {cidrBlocks: [10.96.0.0/12]}}
+  controlPlaneEndpoint: {host: 10.88.1.10, port: 6443}
+  controlPlaneRef: {apiGroup: controlplane.cluster.x-k8s.io, kind: K0sControlPlane, name: demo}
+status:
+  failureDomains: [{name: b, controlPlane: true}, {name: a, controlPlane: true}, {name: '0', controlPlane: false}]
+";
+
+const TEMPLATE: &str = "
+apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+kind: RemoteMachineTemplate
+metadata: {name: controllers, namespace: default, resourceVersion: '7'}
+spec:
+  template:
+    metadata: {labels: {rack: r1}}
+    spec: {pool: controllers, provisionJob: null}
+";
+
+fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
+    serde_yaml::from_str(text).unwrap()
+}
+
+fn resource(kind: &str) -> ApiResource {
+    ApiResource {
+        group: "infrastructure.cluster.x-k8s.io".to_owned(),
+        version: "v1beta2".to_owned(),
+        api_version: "infrastructure.cluster.x-k8s.io/v1beta2".to_owned(),
+        kind: kind.to_owned(),
+        plural: format!("{}s", kind.to_lowercase()),
+        ..ApiResource::erase::<Machine>(&())
+    }
+}
+
+/// What is there right after the user applied the YAML and Cluster API set the owner.
+fn inputs() -> Inputs {
+    Inputs {
+        plane: Arc::new(yaml::<K0sControlPlane>(PLANE)),
+        owner: Owner::Found,
+        cluster: Some(Arc::new(yaml::<Cluster>(CLUSTER))),
+        machines: Vec::new(),
+        workers: 0,
+        authorities: BTreeMap::new(),
+        kubeconfig: None,
+        template: Template::Found(Box::new(FoundTemplate {
+            object: yaml::<DynamicObject>(TEMPLATE),
+            api: resource("RemoteMachineTemplate"),
+            machine_api: resource("RemoteMachine"),
+        })),
+        cloned_from: BTreeMap::new(),
+        answer: Answer::NotAsked,
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
+    }
+}
+
+fn built(inputs: &Inputs) -> Built {
+    let observed = observe(inputs);
+    build(inputs, &observed, &decide(&observed)).unwrap()
+}
+
+/// After a pass: what it created is there, and the API server says `answer`.
+fn after(mut inputs: Inputs, answer: Answer) -> (Inputs, K0sControlPlaneStatus) {
+    let built = built(&inputs);
+    let applied = Applied {
+        created: built.creation.map(|creation| creation.machine),
+    };
+    let observed = observe(&inputs);
+    let said = status(&inputs, &observed, &decide(&observed), &applied);
+    let mut plane = K0sControlPlane::clone(&inputs.plane);
+    plane.status = Some(said.clone());
+    let kept = built
+        .marks
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    plane.metadata.annotations.get_or_insert_default().extend(kept);
+    for key in built.unmarks.keys() {
+        plane.metadata.annotations.get_or_insert_default().remove(*key);
+    }
+    plane
+        .metadata
+        .finalizers
+        .get_or_insert_default()
+        .push("k0s.controlplane.cluster.x-k8s.io".to_owned());
+    inputs.plane = Arc::new(plane);
+    for secret in built.authorities {
+        let name = secret.metadata.name.clone().unwrap();
+        let authority = super::observed::Authority::ALL
+            .into_iter()
+            .find(|a| a.secret_name("demo") == name);
+        inputs.authorities.insert(authority.unwrap(), secret);
+    }
+    if let Some(super::certificates::KubeconfigWrite::Create(secret)) = built.kubeconfig {
+        inputs.kubeconfig = Some(*secret);
+    }
+    if let Some(machine) = applied.created {
+        inputs.machines.push(machine);
+        inputs.template = Template::NotLookedFor;
+    }
+    inputs.answer = answer;
+    (inputs, said)
+}
+
+/// Type, status, reason and message of every condition.
+fn said(status: &K0sControlPlaneStatus) -> Vec<String> {
+    let line = |c: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+        format!("{}={} {} {}", c.type_, c.status, c.reason, c.message)
+            .trim_end()
+            .to_owned()
+    };
+    let mut said: Vec<_> = status.conditions.iter().map(line).collect();
+    said.sort();
+    said
+}
+
+#[test]
+fn a_machine_with_all_that_belongs_to_it() {
+    let built = built(&inputs());
+    let creation = built.creation.unwrap();
+    assert_yaml_snapshot!("machine", creation.machine);
+    assert_yaml_snapshot!("config", creation.config);
+    assert_yaml_snapshot!("infrastructure", creation.infrastructure);
+    assert_yaml_snapshot!("marks", (built.finalizer, &built.marks, &built.unmarks));
+    let secrets: Vec<_> = built
+        .authorities
+        .iter()
+        .map(|secret| {
+            (
+                secret.metadata.name.clone(),
+                secret.metadata.owner_references.as_ref().map(Vec::len),
+            )
+        })
+        .collect();
+    assert_yaml_snapshot!("secrets", secrets);
+}
+
+#[test]
+fn the_whole_way_up() {
+    let (inputs, first) = after(inputs(), Answer::No("no connection to it can be made".to_owned()));
+    // Cluster API holds workers back until it sees a version.
+    assert_eq!(first.versions[0].version, "v1.36.3+k0s.2");
+    assert_eq!(first.version.as_deref(), Some("v1.36.3+k0s.2"));
+    assert_yaml_snapshot!("created", said(&first));
+
+    let (inputs, booting) = after(
+        inputs,
+        Answer::Yes {
+            cluster_uid: "abc".to_owned(),
+        },
+    );
+    assert!(!booting.control_plane_initialized());
+
+    let observed = observe(&inputs);
+    let step = decide(&observed);
+    let built = build(&inputs, &observed, &step).unwrap();
+    assert_eq!(built.cluster_id.as_deref(), Some("kube-system:abc"));
+    assert_eq!(
+        built.marks["k0smotron.io/cluster-initialized"].as_deref(),
+        Some("kube-system:abc")
+    );
+    assert!(built.creation.is_none() && built.authorities.is_empty() && built.kubeconfig.is_none());
+    let up = status(&inputs, &observed, &step, &Applied::default());
+    assert!(up.control_plane_initialized());
+    assert_yaml_snapshot!("up", said(&up));
+}
+
+#[test]
+fn nothing_is_written_over_a_settled_control_plane() {
+    let yes = || Answer::Yes {
+        cluster_uid: "abc".to_owned(),
+    };
+    let (mut inputs, _) = after(inputs(), yes());
+    let mut cluster = Cluster::clone(inputs.cluster.as_ref().unwrap());
+    cluster.metadata.annotations = Some(
+        [(
+            "k0sproject.io/cluster-id".to_owned(),
+            "kube-system:abc".to_owned(),
+        )]
+        .into(),
+    );
+    inputs.cluster = Some(Arc::new(cluster));
+    let conditions = built(&inputs).conditions;
+    inputs.machines[0].status = Some(k0smotron_api::capi::MachineStatus {
+        conditions: vec![conditions[0].1.clone()],
+        ..Default::default()
+    });
+    let (inputs, first) = after(inputs, yes());
+    let (inputs, second) = after(inputs, yes());
+    assert_eq!(first, second);
+    let built = built(&inputs);
+    assert!(!built.finalizer && built.marks.is_empty() && built.unmarks.is_empty());
+    assert!(built.authorities.is_empty() && built.kubeconfig.is_none() && built.creation.is_none());
+    assert!(built.conditions.is_empty() && built.deletions.is_empty() && built.releases.is_empty());
+    assert_eq!(built.cluster_id, None);
+    // Kept as it was made: an apply of it changes nothing.
+    let (kept, present) = (&built.kept[0], &inputs.machines[0]);
+    assert_eq!(kept.spec, present.spec);
+    assert_eq!(kept.metadata, present.metadata);
+}
+
+#[test]
+fn what_cannot_be_followed_is_said_and_nothing_else_changes() {
+    let mut three = inputs();
+    let mut plane = K0sControlPlane::clone(&three.plane);
+    plane.spec.replicas = 3;
+    three.plane = Arc::new(plane);
+    let nothing = built(&three);
+    assert!(!nothing.finalizer && nothing.authorities.is_empty() && nothing.creation.is_none());
+    let (_, refused) = after(three, Answer::NotAsked);
+    assert_yaml_snapshot!("refused", said(&refused));
+
+    let (mut upgraded, _) = after(
+        inputs(),
+        Answer::Yes {
+            cluster_uid: "abc".to_owned(),
+        },
+    );
+    let mut plane = K0sControlPlane::clone(&upgraded.plane);
+    plane.spec.version = "v1.36.4+k0s.0".to_owned();
+    upgraded.plane = Arc::new(plane);
+    let held = built(&upgraded);
+    assert!(held.creation.is_none() && held.deletions.is_empty());
+    assert_eq!(held.kept[0].spec.version.as_deref(), Some("v1.36.3+k0s.2"));
+    let (_, rolled) = after(
+        upgraded,
+        Answer::Yes {
+            cluster_uid: "abc".to_owned(),
+        },
+    );
+    assert_yaml_snapshot!("upgraded", said(&rolled));
+    assert_eq!(rolled.up_to_date_replicas, Some(0));
+    assert_eq!(rolled.versions[0].version, "v1.36.3+k0s.2");
+}
+
+#[test]
+fn a_kubeconfig_follows_the_endpoint() {
+    let (mut moved, _) = after(inputs(), Answer::NotAsked);
+    let mut cluster = Cluster::clone(moved.cluster.as_ref().unwrap());
+    cluster.spec.control_plane_endpoint.as_mut().unwrap().host = "fd00::1".to_owned();
+    moved.cluster = Some(Arc::new(cluster));
+    let super::certificates::KubeconfigWrite::Reissue { present, content } =
+        built(&moved).kubeconfig.unwrap()
+    else {
+        panic!("a Secret that exists is not created");
+    };
+    assert_eq!(present.metadata.name.as_deref(), Some("demo-kubeconfig"));
+    let facts = k0smotron_k0s::kubeconfig::facts_of(secrecy::ExposeSecret::expose_secret(&content)).unwrap();
+    assert_eq!(facts.server, "https://[fd00::1]:6443");
+}
+
+#[test]
+fn a_kubeconfig_of_the_users_is_theirs() {
+    let (mut supplied, _) = after(inputs(), Answer::NotAsked);
+    let secret = supplied.kubeconfig.as_mut().unwrap();
+    secret.metadata.owner_references = None;
+    secret.data.as_mut().unwrap().insert(
+        "value".to_owned(),
+        k8s_openapi::ByteString(
+            b"{apiVersion: v1, kind: Config, current-context: me, contexts: [], clusters: [], users: []}"
+                .to_vec(),
+        ),
+    );
+    assert!(built(&supplied).kubeconfig.is_none());
+}
