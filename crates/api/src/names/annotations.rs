@@ -25,6 +25,13 @@ pub const CLONED_FROM_GROUP_KIND: &str = "cluster.x-k8s.io/cloned-from-groupkind
 pub const CLUSTER_INITIALIZED: &str = "k0smotron.io/cluster-initialized";
 /// On control planes: last sequence number from which the name of a Machine was made, as a decimal number. Written before the Machine.
 pub const MACHINE_SEQUENCE: &str = "k0smotron.io/machine-sequence";
+/// On control planes: name of the Machine whose creation was begun and is not confirmed yet. Written before the Machine.
+pub const MACHINE_BEGUN: &str = "k0smotron.io/machine-begun";
+/// On K0sControllerConfigs: made by their control plane while there was no cluster, to found it; value `true`.
+pub const FOUNDS_CLUSTER: &str = "k0smotron.io/founds-cluster";
+/// On Clusters: `<name>/<uid>` of the Machine that founds the cluster. Written before that Machine's bootstrap data, by a write that
+/// only one of two can win.
+pub const FOUNDING_MACHINE: &str = "k0smotron.io/founding-machine";
 /// On the object that stands for a host (the pool entry if pooled, else the RemoteMachine): fingerprint of its SSH host key,
 /// `SHA256:<base64>`, kept on first use. Remove it to accept a new key.
 pub const SSH_HOST_KEY: &str = "k0smotron.io/ssh-host-key";

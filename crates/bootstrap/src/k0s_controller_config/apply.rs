@@ -2,15 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use k0smotron_api::capi::Cluster;
+use k0smotron_api::{capi::Cluster, names::annotations};
 use k0smotron_runtime::{Context, metadata};
 use kube::ResourceExt;
 
-use super::{
-    Error,
-    build::Built,
-    fetch::{FOUNDER, Inputs},
-};
+use super::{Error, build::Built, fetch::Inputs};
 use crate::data_secret;
 
 /// Writes everything that was built.
@@ -18,7 +14,7 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<(
     let Built { appointment, data } = built;
     if let (Some(machine), Some(cluster)) = (appointment, &inputs.cluster) {
         let api = context.api::<Cluster>(&cluster.namespace().unwrap_or_default());
-        let change = BTreeMap::from([(FOUNDER, Some(machine))]);
+        let change = BTreeMap::from([(annotations::FOUNDING_MACHINE, Some(machine))]);
         metadata::annotate(&api, cluster.as_ref(), &change)
             .await
             .map_err(Error::Appoint)?;

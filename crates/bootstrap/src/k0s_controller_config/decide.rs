@@ -28,6 +28,9 @@ pub struct Observed {
 pub struct Sources {
     /// There is evidence that the cluster exists.
     pub exists: bool,
+    /// Its control plane made the config while there was no cluster, so that it founds one. Evidence that the cluster
+    /// exists may then be older than the config's first pass, and is of its own making.
+    pub made_to_found: bool,
     pub founder: Founder,
     /// The version that cannot be read, if it cannot.
     pub bad_version: Option<String>,
@@ -85,7 +88,7 @@ pub fn decide(observed: &Observed) -> Step {
             message: message.clone(),
         });
     }
-    let appoint = match (&sources.founder, sources.exists) {
+    let appoint = match (&sources.founder, sources.exists && !sources.made_to_found) {
         (Founder::This, _) => false,
         (_, true) => {
             let message =
@@ -144,6 +147,7 @@ mod tests {
     fn sources() -> Sources {
         Sources {
             exists: false,
+            made_to_found: false,
             founder: Founder::None,
             bad_version: None,
             missing_content: None,
@@ -197,6 +201,18 @@ mod tests {
             }));
             assert_eq!(reason(&step), expected, "{exists} {founder:?}");
         }
+        // The endpoint answered before the data was made: only where something else stands behind it.
+        let made = |founder| Sources {
+            exists: true,
+            made_to_found: true,
+            founder,
+            ..sources()
+        };
+        assert_eq!(reason(&decide(&observed(made(Founder::None)))), "appoint");
+        assert_eq!(
+            reason(&decide(&observed(made(other())))),
+            "WaitingForFoundingMachine"
+        );
     }
 
     #[test]

@@ -25,9 +25,6 @@ use super::{
 };
 use crate::{belonging, content, version};
 
-/// Annotation of a Cluster: name and UID of the Machine that founds it.
-pub const FOUNDER: &str = "k0smotron.io/founding-machine";
-
 /// The objects behind the facts.
 #[derive(Clone)]
 pub struct Inputs {
@@ -116,6 +113,7 @@ async fn sources(inputs: &mut Inputs, context: &Context) -> Result<Option<Source
 
     let mut sources = Sources {
         exists: cluster.control_plane_initialized() || plane.as_ref().is_some_and(exists),
+        made_to_found: config.annotations().contains_key(annotations::FOUNDS_CLUSTER),
         founder: founder(&cluster, &machine, &machines),
         bad_version: None,
         missing_content: None,
@@ -167,7 +165,7 @@ pub fn founder_value(machine: &Machine) -> String {
 
 /// Who is appointed. By UID: a Machine made again under the founder's name has another host.
 fn founder(cluster: &Cluster, machine: &Machine, machines: &[Machine]) -> Founder {
-    let Some(appointed) = cluster.annotations().get(FOUNDER) else {
+    let Some(appointed) = cluster.annotations().get(annotations::FOUNDING_MACHINE) else {
         return Founder::None;
     };
     if *appointed == founder_value(machine) {
@@ -260,8 +258,11 @@ mod tests {
 
     fn cluster(founder: Option<&str>) -> Cluster {
         let mut cluster = Cluster::default();
-        cluster.metadata.annotations =
-            founder.map(|value| [(FOUNDER.to_owned(), value.to_owned())].into_iter().collect());
+        cluster.metadata.annotations = founder.map(|value| {
+            [(annotations::FOUNDING_MACHINE.to_owned(), value.to_owned())]
+                .into_iter()
+                .collect()
+        });
         cluster
     }
 

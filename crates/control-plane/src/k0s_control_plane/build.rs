@@ -17,7 +17,7 @@ use super::{
     decide::{Deletion, Live, Membership, Step},
     fetch::{Inputs, Template},
     machine,
-    observe::{MACHINE_BEGUN, sequence},
+    observe::sequence,
     observed::{Answer, Observed},
 };
 
@@ -108,7 +108,7 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
     }
     let mut unmarks = Changes::new();
     if live.confirm {
-        unmarks.insert(MACHINE_BEGUN, None);
+        unmarks.insert(annotations::MACHINE_BEGUN, None);
     }
     let mut creation = None;
     match &live.membership {
@@ -117,9 +117,9 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
             if observed.begun.is_none() {
                 let number = sequence(inputs).saturating_add(1);
                 marks.insert(annotations::MACHINE_SEQUENCE, Some(number.to_string()));
-                marks.insert(MACHINE_BEGUN, Some(name.clone()));
+                marks.insert(annotations::MACHINE_BEGUN, Some(name.clone()));
             }
-            unmarks.insert(MACHINE_BEGUN, None);
+            unmarks.insert(annotations::MACHINE_BEGUN, None);
         }
         Membership::Steady | Membership::Wait(_) => {}
     }

@@ -111,7 +111,7 @@ pub fn infrastructure(
     })
 }
 
-/// The K0sControllerConfig with the completed configuration.
+/// The K0sControllerConfig with the completed configuration, to found the cluster: no other Machine is made yet.
 pub fn config(
     inputs: &Inputs,
     cluster: &Cluster,
@@ -124,7 +124,9 @@ pub fn config(
     let mut object = K0sControllerConfig::new(name, K0sControllerConfigSpec { version, config });
     object.metadata.namespace = plane.namespace();
     object.metadata.labels = Some(common_labels(plane, cluster));
-    object.metadata.annotations = some(template_metadata(plane).annotations);
+    let mut all_annotations = template_metadata(plane).annotations;
+    all_annotations.insert(annotations::FOUNDS_CLUSTER.to_owned(), "true".to_owned());
+    object.metadata.annotations = Some(all_annotations);
     object.metadata.owner_references = creator(plane);
     Ok(object)
 }
@@ -236,10 +238,6 @@ fn failure_domain(inputs: &Inputs, cluster: &Cluster) -> Option<String> {
         .map(|domain| domain.name.as_str())
         .min_by_key(|name| (used(name), *name))
         .map(str::to_owned)
-}
-
-fn some<K: Ord, V>(map: BTreeMap<K, V>) -> Option<BTreeMap<K, V>> {
-    (!map.is_empty()).then_some(map)
 }
 
 #[cfg(test)]

@@ -26,9 +26,6 @@ use super::{
     refusals::refusals,
 };
 
-/// Annotation of a control plane: name of the Machine whose creation was begun and is not confirmed yet.
-pub const MACHINE_BEGUN: &str = "k0smotron.io/machine-begun";
-
 /// The facts about a control plane.
 pub fn observe(inputs: &Inputs) -> Observed {
     let plane = inputs.plane.as_ref();
@@ -76,7 +73,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
         refusals: refused,
         exists,
         exists_persisted,
-        begun: annotation(MACHINE_BEGUN).map(|name| Begun { name: name.clone() }),
+        begun: annotation(annotations::MACHINE_BEGUN).map(|name| Begun { name: name.clone() }),
         next_name: names::machine_name(
             &plane.name_any(),
             &plane.uid().unwrap_or_default(),
