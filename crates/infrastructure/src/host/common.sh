@@ -4,7 +4,7 @@
 #   id       the install id of the RemoteMachine
 #   owner    which RemoteMachine that is, for people
 #   machine  the name of its Machine
-#   limit    tenths of a second to wait before answering `running`
+#   limit    seconds to wait before answering `running`
 # POSIX sh, and of the tools only what coreutils, util-linux and busybox all have.
 set -u
 umask 077
@@ -141,10 +141,11 @@ run_job() {
             while [ ! -L "$job/turn.$((turn + 1))" ] && kill -0 "$runner" 2>/dev/null; do nap; done
         fi
     fi
-    waited=0
+    ends=$(($(date +%s) + limit)) naps=0
     while [ ! -e "$job/result" ]; do
-        if [ "$waited" -ge "$limit" ]; then answer "state=running"; fi
-        if [ $((waited % 10)) = 9 ]; then
+        naps=$((naps + 1))
+        if [ $((naps % 20)) = 0 ]; then
+            if [ "$(date +%s)" -ge "$ends" ]; then answer "state=running"; fi
             last_turn "$job"
             holder=$(turn_holder "$job")
             # A turn that is still ours means that the runner did not even begin.
@@ -153,9 +154,8 @@ run_job() {
             fi
         fi
         nap
-        waited=$((waited + 1))
     done
     read -r result failed_step exit_status <"$job/result"
 }
 
-nap() { sleep 0.1 2>/dev/null || sleep 1; }
+nap() { sleep 0.05 2>/dev/null || sleep 1; }

@@ -168,7 +168,7 @@ fn assemble(identity: &Identity, settings: &Settings, more: &str, stage: &str, b
         id = quote(&identity.install_id),
         owner = quote(&identity.owner),
         machine = quote(&identity.machine),
-        limit = settings.wait.as_millis() / 100,
+        limit = settings.wait.as_secs(),
         step = settings.step.as_secs(),
     );
     Script::from(text.into_bytes())

@@ -344,7 +344,7 @@ fn a_killed_runner_is_noticed_and_its_command_does_not_run_twice_at_a_time() {
 #[test]
 fn long_work_is_answered_with_running() {
     let mut host = Host::new();
-    host.settings.wait = Duration::from_millis(500);
+    host.settings.wait = Duration::from_secs(1);
     let commands = ["while [ ! -e @/go ]; do sleep 0.05; done", SENTINEL];
     assert_eq!(host.bootstrap("a", &commands), Answer::Running);
     host.write("go", "");

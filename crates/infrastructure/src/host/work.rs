@@ -53,6 +53,7 @@ where
     let ends = Instant::now() + work.deadline;
     let of_ssh = |error: k0smotron_ssh::Error| Problem::of_ssh(&error, work.on_changed_key);
     let connect = CONNECT.min(work.deadline);
+    let begun = Instant::now();
     let session = match transport.connect(work.target, connect).await.map_err(of_ssh)? {
         Connected::Known(session) => session,
         Connected::FirstUse(contact) => {
@@ -60,7 +61,9 @@ where
             contact.pinned()
         }
     };
+    tracing::debug!(host = session.endpoint(), work = work.name, took = ?begun.elapsed(), "connected");
     let answer = converse(&session, work, ends).await;
+    tracing::debug!(host = session.endpoint(), work = work.name, took = ?begun.elapsed(), ok = answer.is_ok(), "answered");
     session.close().await;
     match answer? {
         good @ (Answer::Done { .. } | Answer::Clean) => Ok(good),
