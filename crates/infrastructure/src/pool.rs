@@ -4,7 +4,10 @@
 //! choose the same entry one fails and looks again. The machine says the same with an annotation of its own, so that
 //! the one can be rebuilt from the other after a restore.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use k0smotron_api::{
     infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine},
@@ -49,11 +52,13 @@ pub fn entry_of(machine: &RemoteMachine) -> Option<&str> {
         .filter(|name| !name.is_empty())
 }
 
-/// The entry for `machine`. `entries`: those of its pool and namespace; `others`: all other RemoteMachines.
+/// The entry for `machine`. `entries`: those of its pool and namespace; `others`: all other RemoteMachines; `taken`:
+/// names of entries that this process is about to give to others ([`Claims`]).
 pub fn choose(
     machine: &RemoteMachine,
     entries: &[Arc<PooledRemoteMachine>],
     others: &[Arc<RemoteMachine>],
+    taken: &BTreeSet<String>,
 ) -> Choice {
     let name = machine.name_any();
     let mut entries: Vec<_> = entries.iter().collect();
@@ -74,6 +79,7 @@ pub fn choose(
         reserved_by(entry).is_none()
             && quarantine(entry).is_none()
             && entry.metadata.deletion_timestamp.is_none()
+            && !taken.contains(&entry.name_any())
             && !others
                 .iter()
                 .any(|other| is_named(entry, other) || uses_address(entry, other))
@@ -111,9 +117,76 @@ fn uses_address(entry: &PooledRemoteMachine, machine: &RemoteMachine) -> bool {
         && machine.spec.port == entry.spec.machine.port
 }
 
+/// Which machine of this process is about to get which entry. Without it every machine that waits would try for the same
+/// first entry, and all but one would have to come back.
+#[derive(Clone, Default)]
+pub struct Claims(Arc<Mutex<HashMap<(String, String), String>>>);
+
+impl Claims {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), String>> {
+        // Only inserts and removals happen under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `machine` may try for the entry: nobody else does.
+    pub fn take(&self, entry: &PooledRemoteMachine, machine: &RemoteMachine) -> bool {
+        let name = machine.name_any();
+        *self.lock().entry(key(entry)).or_insert_with(|| name.clone()) == name
+    }
+
+    /// Nobody tries for the entry any more.
+    pub fn give_up(&self, entry: &PooledRemoteMachine) {
+        self.lock().remove(&key(entry));
+    }
+
+    /// Names of the entries of the machine's namespace that others try for. `others`: those that are there; a claim of
+    /// one that is not means nothing.
+    pub fn of_others(&self, machine: &RemoteMachine, others: &[Arc<RemoteMachine>]) -> BTreeSet<String> {
+        let namespace = machine.namespace().unwrap_or_default();
+        let is_there = |name: &str| {
+            others
+                .iter()
+                .any(|other| other.name_any() == name && other.namespace() == machine.namespace())
+        };
+        let claims = self.lock();
+        let theirs = claims
+            .iter()
+            .filter(|((of, _), by)| *of == namespace && is_there(by));
+        theirs.map(|((_, entry), _)| entry.clone()).collect()
+    }
+}
+
+fn key(entry: &PooledRemoteMachine) -> (String, String) {
+    (entry.namespace().unwrap_or_default(), entry.name_any())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn choose(
+        machine: &RemoteMachine,
+        entries: &[Arc<PooledRemoteMachine>],
+        others: &[Arc<RemoteMachine>],
+    ) -> Choice {
+        super::choose(machine, entries, others, &BTreeSet::new())
+    }
+
+    #[test]
+    fn what_another_machine_tries_for_is_passed_over() {
+        let entries = [entry("a", ""), entry("b", "")];
+        let (m, n) = (machine("m", "", ""), machine("n", "", ""));
+        let claims = Claims::default();
+        assert!(claims.take(&entries[0], &m));
+        assert!(claims.take(&entries[0], &m), "again");
+        assert!(!claims.take(&entries[0], &n));
+        let taken = claims.of_others(&n, std::slice::from_ref(&m));
+        assert_eq!(chosen(&super::choose(&n, &entries, &[], &taken)), "b");
+        assert!(claims.of_others(&m, &[]).is_empty(), "its own");
+        assert!(claims.of_others(&n, &[]).is_empty(), "of a machine that is gone");
+        claims.give_up(&entries[0]);
+        assert!(claims.take(&entries[0], &n));
+    }
 
     fn entry(name: &str, annotations: &str) -> Arc<PooledRemoteMachine> {
         Arc::new(

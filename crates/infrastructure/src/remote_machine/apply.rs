@@ -124,7 +124,14 @@ async fn claim(
 ) -> Result<Applied, Error> {
     let machine = &observed.machine;
     if let Some(entry) = &entry {
-        reserve(machine, entry, sources).await?;
+        if !sources.claims.take(entry, machine) {
+            // Another machine of this process chose it in the same moment: look for the next one.
+            return Ok(Applied::Changed(machine.clone()));
+        }
+        if let Err(error) = reserve(machine, entry, sources).await {
+            sources.claims.give_up(entry);
+            return Err(error);
+        }
         let note = format!(
             "host {} of pool {} is reserved",
             entry.name_any(),
@@ -236,6 +243,7 @@ async fn release(
             );
             change.insert(annotations::QUARANTINED, Some(why));
         }
+        sources.claims.give_up(entry);
         match metadata::annotate(&entries, entry.as_ref(), &change).await {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             result => {

@@ -158,7 +158,7 @@ fn provision(observed: &Observed) -> Step {
     let pool = machine.spec.pool.as_deref().filter(|pool| !pool.is_empty());
     let claimed = machine.annotations().contains_key(annotations::INSTALL_ID);
     if let Some(pool) = pool {
-        match pool::choose(machine, &observed.entries, &observed.others) {
+        match pool::choose(machine, &observed.entries, &observed.others, &observed.taken) {
             // The entry may not be there any more; what it said was copied.
             _ if claimed && pool::entry_of(machine).is_some_and(|entry| !has_entry(observed, entry)) => {}
             Choice::Entry(entry) if !claimed || pool::entry_of(machine) != Some(&entry.name_any()) => {
@@ -246,7 +246,7 @@ fn has_entry(observed: &Observed, name: &str) -> bool {
 fn lost_reservation(observed: &Observed) -> Option<Arc<PooledRemoteMachine>> {
     let machine = &observed.machine;
     machine.spec.pool.as_deref().filter(|pool| !pool.is_empty())?;
-    match pool::choose(machine, &observed.entries, &observed.others) {
+    match pool::choose(machine, &observed.entries, &observed.others, &observed.taken) {
         Choice::Entry(entry) => {
             let is_mine = pool::reserved_by(&entry) == Some(&machine.name_any())
                 && pool::entry_of(machine) == Some(&entry.name_any());

@@ -1,6 +1,6 @@
 //! Table of decisions: objects as users and Cluster API write them, and the step that follows.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k0smotron_api::infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine};
@@ -66,6 +66,7 @@ fn world(machine: Arc<RemoteMachine>) -> Observed {
         paused: None,
         entries: Vec::new(),
         others: Vec::new(),
+        taken: BTreeSet::new(),
         data: Data::Ready(Arc::new(work)),
         key: Key::Ready("key".into()),
         provisioning: History::default(),

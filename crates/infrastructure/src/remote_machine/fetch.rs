@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     belonging::{core_owner, paused},
-    pool,
+    pool::{self, Claims},
 };
 
 /// What the controller reads from and works with. Cheap to clone.
@@ -35,6 +35,7 @@ pub struct Sources {
     pub remote_machines: Store<RemoteMachine>,
     pub provisioning: Attempts,
     pub cleaning: Attempts,
+    pub claims: Claims,
     pub transport: Arc<dyn Transport>,
 }
 
@@ -70,12 +71,11 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
             entry.spec.pool == name || named == Some(&entry.name_any())
         }),
     };
-    let others = sources
-        .remote_machines
-        .state()
-        .into_iter()
-        .filter(|other| other.name_any() != machine.name_any() || other.namespace() != machine.namespace())
-        .collect();
+    let others: Vec<_> = if is_deleting || is_provisioned {
+        Vec::new()
+    } else {
+        others(sources, &machine)
+    };
     let data_secret = owner
         .as_ref()
         .and_then(|(_, owner)| owner.as_ref())
@@ -92,6 +92,7 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
         _ => Key::Unread,
     };
     Ok(Observed {
+        taken: sources.claims.of_others(&machine, &others),
         now: Timestamp::now(),
         paused: paused(machine.as_ref(), cluster.as_deref()),
         provisioning: sources.provisioning.history(&machine),
@@ -104,6 +105,12 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
         data,
         key,
     })
+}
+
+fn others(sources: &Sources, machine: &RemoteMachine) -> Vec<Arc<RemoteMachine>> {
+    let mut all = sources.remote_machines.state();
+    all.retain(|other| other.name_any() != machine.name_any() || other.namespace() != machine.namespace());
+    all
 }
 
 /// From the watch; from the API when the reference is younger than what the watch has seen.

@@ -47,14 +47,18 @@ use self::{
     decide::{Step, decide},
     fetch::{Sources, fetch},
 };
-use crate::{belonging::core_owner, pool};
+use crate::{
+    belonging::core_owner,
+    pool::{self, Claims},
+};
 
 /// Hosts that are set up at the same time. Each costs a connection and next to no work: the host does it.
 const PROVISIONED_AT_ONCE: usize = 256;
 /// Hosts that are cleaned up at the same time, whatever else is hanging.
 const CLEANED_AT_ONCE: usize = 256;
-/// The object changes at most twice before a pass settles: finalizer and claim.
-const STEPS_PER_PASS: usize = 4;
+/// The object changes at most twice before a pass settles, by finalizer and claim; the rest is for machines that go for
+/// one host in the same moment.
+const STEPS_PER_PASS: usize = 16;
 /// How soon a machine whose host another one has looks again: that one's end has no event for it.
 const HOST_IN_USE_AGAIN: Duration = Duration::from_secs(15);
 
@@ -77,6 +81,7 @@ pub async fn run(
         pool: pool.clone(),
         provisioning,
         cleaning,
+        claims: Claims::default(),
         transport,
     };
     let (of_machine, of_cluster) = (sources.clone(), sources.clone());

@@ -1,6 +1,6 @@
 //! Everything a pass over a RemoteMachine looks at, read once.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use k0smotron_api::{
@@ -24,8 +24,10 @@ pub struct Observed {
     pub paused: Option<String>,
     /// The entries of the machine's pool, and the one whose host it uses.
     pub entries: Vec<Arc<PooledRemoteMachine>>,
-    /// All other RemoteMachines.
+    /// All other RemoteMachines, while it matters what hosts they have.
     pub others: Vec<Arc<RemoteMachine>>,
+    /// Names of the entries that this process is about to give to others.
+    pub taken: BTreeSet<String>,
     pub data: Data,
     pub key: Key,
     pub provisioning: History,

@@ -1,6 +1,6 @@
 //! What users, Cluster API and kstatus read.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k0smotron_api::infrastructure::v1beta2::{RemoteMachine, RemoteMachineStatus};
 
@@ -26,6 +26,7 @@ fn observed() -> Observed {
         paused: None,
         entries: Vec::new(),
         others: Vec::new(),
+        taken: BTreeSet::new(),
         data: Data::Unread,
         key: Key::Unread,
         provisioning: History::default(),
