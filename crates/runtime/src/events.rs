@@ -33,13 +33,29 @@ impl Events {
         publish(&self.0, object, EventType::Warning, reason, note).await;
     }
 
-    /// As [`Events::warning`], without waiting for the API server.
-    pub(crate) fn warn_later<K>(&self, object: &K, reason: &'static str, note: &str)
+    /// As [`Events::normal`], without waiting for the API server.
+    pub fn normal_later<K>(&self, object: &K, reason: &str, note: &str)
     where
         K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     {
-        let (recorder, object, note) = (self.0.clone(), object.clone(), note.to_owned());
-        tokio::spawn(async move { publish(&recorder, &object, EventType::Warning, reason, &note).await });
+        self.later(object, EventType::Normal, reason, note);
+    }
+
+    /// As [`Events::warning`], without waiting for the API server.
+    pub fn warn_later<K>(&self, object: &K, reason: &str, note: &str)
+    where
+        K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    {
+        self.later(object, EventType::Warning, reason, note);
+    }
+
+    fn later<K>(&self, object: &K, type_: EventType, reason: &str, note: &str)
+    where
+        K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    {
+        let (recorder, object) = (self.0.clone(), object.clone());
+        let (reason, note) = (reason.to_owned(), note.to_owned());
+        tokio::spawn(async move { publish(&recorder, &object, type_, &reason, &note).await });
     }
 }
 

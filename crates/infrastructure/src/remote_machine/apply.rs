@@ -59,8 +59,7 @@ pub async fn apply(observed: &Observed, step: Step, sources: &Sources) -> Result
                 sources
                     .context
                     .events
-                    .warning(machine.as_ref(), "BootstrapDataIgnored", &note)
-                    .await;
+                    .warn_later(machine.as_ref(), "BootstrapDataIgnored", &note);
             }
             let begun = task::provision(observed, sources).map(|work| {
                 sources
@@ -140,8 +139,7 @@ async fn claim(
         sources
             .context
             .events
-            .normal(machine.as_ref(), "HostReserved", &note)
-            .await;
+            .normal_later(machine.as_ref(), "HostReserved", &note);
     }
     let install_id = format!("{:032x}", rand::rng().random::<u128>());
     let patch = Patch::Merge(plan::claim(machine, entry.as_deref(), &install_id));
@@ -255,16 +253,14 @@ async fn release(
     match &left {
         Some(problem) => {
             let note = format!("the host was left as it is: {}", problem.message);
-            events.warning(machine.as_ref(), problem.reason, &note).await;
+            events.warn_later(machine.as_ref(), problem.reason, &note);
         }
         None if machine.annotations().contains_key(annotations::INSTALL_ID) => {
-            events
-                .normal(
-                    machine.as_ref(),
-                    "CleanedUp",
-                    "nothing of the machine is left on its host",
-                )
-                .await;
+            events.normal_later(
+                machine.as_ref(),
+                "CleanedUp",
+                "nothing of the machine is left on its host",
+            );
         }
         None => {}
     }

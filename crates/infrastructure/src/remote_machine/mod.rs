@@ -162,9 +162,9 @@ async fn reconcile(machine: Arc<RemoteMachine>, sources: Sources) -> Result<Outc
                     let events = &sources.context.events;
                     for said in report::events(&before, &after) {
                         if said.is_warning {
-                            events.warning(machine.as_ref(), &said.reason, &said.note).await;
+                            events.warn_later(machine.as_ref(), &said.reason, &said.note);
                         } else {
-                            events.normal(machine.as_ref(), &said.reason, &said.note).await;
+                            events.normal_later(machine.as_ref(), &said.reason, &said.note);
                         }
                     }
                 }

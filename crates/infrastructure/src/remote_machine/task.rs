@@ -160,8 +160,7 @@ impl Attempt {
             );
             self.context
                 .events
-                .normal(self.machine.as_ref(), "HostKeyPinned", &note)
-                .await;
+                .normal_later(self.machine.as_ref(), "HostKeyPinned", &note);
             return Ok(());
         }
         // Somebody pinned another one since this attempt began; the next one compares with that.
