@@ -23,7 +23,11 @@ pub mod script;
 pub mod work;
 
 #[cfg(test)]
-mod script_tests;
+mod bootstrap_tests;
+#[cfg(test)]
+mod cleanup_tests;
+#[cfg(test)]
+mod test_host;
 
 pub use answer::Answer;
 pub use problem::Problem;
