@@ -21,11 +21,25 @@ use crate::host::Problem;
 pub struct Ended {
     /// How many there were before it in a row with the same inputs.
     pub number: u32,
-    /// Digest of everything that the outcome depends on as far as it is written in the API. When that changes, there is
-    /// no reason to wait.
-    pub inputs: u64,
+    pub inputs: Inputs,
     pub at: Timestamp,
     pub result: Result<(), Problem>,
+}
+
+/// What the outcome of an attempt depends on, as far as it is written in the API. When that changes, there is no reason
+/// to wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inputs {
+    /// Digest of all but the host key.
+    pub digest: u64,
+    /// The host key that is expected; an attempt without one keeps the first that it sees.
+    pub host_key: Option<String>,
+}
+
+impl Inputs {
+    fn changed(&self, now: &Self) -> bool {
+        self.digest != now.digest || (self.host_key.is_some() && self.host_key != now.host_key)
+    }
 }
 
 /// What is known of a machine's attempts.
@@ -50,24 +64,25 @@ pub enum Next {
 
 impl History {
     /// What to do next, given the inputs of an attempt that would begin now.
-    pub fn next(&self, inputs: u64, now: Timestamp) -> Next {
+    pub fn next(&self, inputs: &Inputs, now: Timestamp) -> Next {
         if self.running {
             return Next::Await;
         }
-        match &self.last {
-            Some(last) if last.inputs == inputs => match &last.result {
-                Ok(()) => Next::Done,
-                Err(problem) => {
-                    let waited = Duration::try_from(now.duration_since(last.at)).unwrap_or_default();
-                    match backoff(last.number, problem).checked_sub(waited) {
-                        Some(left) if !left.is_zero() => Next::Wait(left),
-                        _ => Next::Begin {
-                            number: last.number.saturating_add(1),
-                        },
-                    }
+        let Some(last) = &self.last else {
+            return Next::Begin { number: 0 };
+        };
+        match &last.result {
+            Ok(()) => Next::Done,
+            Err(_) if last.inputs.changed(inputs) => Next::Begin { number: 0 },
+            Err(problem) => {
+                let waited = Duration::try_from(now.duration_since(last.at)).unwrap_or_default();
+                match backoff(last.number, problem).checked_sub(waited) {
+                    Some(left) if !left.is_zero() => Next::Wait(left),
+                    _ => Next::Begin {
+                        number: last.number.saturating_add(1),
+                    },
                 }
-            },
-            _ => Next::Begin { number: 0 },
+            }
         }
     }
 
@@ -127,7 +142,7 @@ impl Attempts {
         &self,
         machine: &RemoteMachine,
         number: u32,
-        inputs: u64,
+        inputs: Inputs,
         work: impl Future<Output = Result<(), Problem>> + Send + 'static,
     ) {
         let (ended, key) = (self.ended.clone(), key(machine));
@@ -174,12 +189,20 @@ fn key(machine: &RemoteMachine) -> String {
 mod tests {
     use super::*;
 
+    fn inputs(digest: u64, host_key: Option<&str>) -> Inputs {
+        Inputs {
+            digest,
+            host_key: host_key.map(str::to_owned),
+        }
+    }
+
     fn history(number: u32, result: Result<(), Problem>) -> History {
+        let inputs = inputs(7, Some("a"));
         History {
             running: false,
             last: Some(Ended {
                 number,
-                inputs: 7,
+                inputs,
                 at: Timestamp::UNIX_EPOCH,
                 result,
             }),
@@ -192,47 +215,65 @@ mod tests {
 
     #[test]
     fn failures_are_retried_ever_more_slowly() {
+        let same = inputs(7, Some("a"));
         let passing = || Err(Problem::passing("HostUnreachable", ""));
         let lasting = || Err(Problem::lasting("AuthenticationFailed", ""));
-        assert_eq!(History::default().next(7, at(0)), Next::Begin { number: 0 });
+        assert_eq!(History::default().next(&same, at(0)), Next::Begin { number: 0 });
         assert_eq!(
-            history(0, passing()).next(7, at(0)),
+            history(0, passing()).next(&same, at(0)),
             Next::Wait(Duration::from_secs(1))
         );
-        assert_eq!(history(0, passing()).next(7, at(1)), Next::Begin { number: 1 });
         assert_eq!(
-            history(3, passing()).next(7, at(2)),
+            history(0, passing()).next(&same, at(1)),
+            Next::Begin { number: 1 }
+        );
+        assert_eq!(
+            history(3, passing()).next(&same, at(2)),
             Next::Wait(Duration::from_secs(6))
         );
         assert_eq!(
-            history(500, passing()).next(7, at(0)),
+            history(500, passing()).next(&same, at(0)),
             Next::Wait(Duration::from_secs(60))
         );
         assert_eq!(
-            history(0, lasting()).next(7, at(0)),
+            history(0, lasting()).next(&same, at(0)),
             Next::Wait(Duration::from_secs(15))
         );
         // A clock that was set back must not make anybody wait for years.
         assert_eq!(
-            history(0, passing()).next(7, at(-1000)),
+            history(0, passing()).next(&same, at(-1000)),
             Next::Wait(Duration::from_secs(1))
         );
     }
 
     #[test]
-    fn changed_inputs_are_tried_at_once() {
-        assert_eq!(
-            history(9, Err(Problem::lasting("X", ""))).next(8, at(0)),
-            Next::Begin { number: 0 }
-        );
-        assert_eq!(history(0, Ok(())).next(7, at(0)), Next::Done);
+    fn what_somebody_changed_is_tried_at_once() {
+        let failed = history(9, Err(Problem::lasting("X", "")));
+        for changed in [inputs(8, Some("a")), inputs(7, Some("b")), inputs(7, None)] {
+            assert_eq!(failed.next(&changed, at(0)), Next::Begin { number: 0 });
+        }
         assert_eq!(
             History {
                 running: true,
-                ..history(0, Ok(()))
+                ..failed
             }
-            .next(8, at(0)),
+            .next(&inputs(8, None), at(0)),
             Next::Await
+        );
+    }
+
+    #[test]
+    fn a_key_that_the_attempt_kept_itself_changes_nothing() {
+        let mut failed = history(0, Err(Problem::passing("X", "")));
+        failed.last.as_mut().unwrap().inputs.host_key = None;
+        assert_eq!(
+            failed.next(&inputs(7, Some("a")), at(0)),
+            Next::Wait(Duration::from_secs(1))
+        );
+        assert_eq!(
+            history(0, Ok(())).next(&inputs(8, None), at(0)),
+            Next::Done,
+            "done is done"
         );
     }
 }

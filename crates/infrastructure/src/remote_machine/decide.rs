@@ -206,7 +206,7 @@ fn provision(observed: &Observed) -> Step {
     if !claimed {
         return Step::Claim(None);
     }
-    match observed.provisioning.next(plan::inputs(observed), observed.now) {
+    match observed.provisioning.next(&plan::inputs(observed), observed.now) {
         Next::Begin { number } => Step::Provision { number },
         Next::Await => Step::Provisioning,
         Next::Done => Step::Publish { reserve: None },
@@ -305,7 +305,7 @@ fn clean_up(observed: &Observed) -> Step {
         // Whoever deletes everything at once deletes the key first; until the bound it may come back.
         return Step::RetryCleanUp { problem, after: left };
     }
-    match observed.cleaning.next(plan::inputs(observed), observed.now) {
+    match observed.cleaning.next(&plan::inputs(observed), observed.now) {
         Next::Begin { number } => Step::CleanUp { number },
         Next::Await => Step::CleaningUp,
         Next::Done => Step::Release { left: None },

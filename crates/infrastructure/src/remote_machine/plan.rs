@@ -16,7 +16,10 @@ use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::observed::{Data, Key, Observed, Work};
+use super::{
+    attempts::Inputs,
+    observed::{Data, Key, Observed, Work},
+};
 use crate::{
     host::{
         Problem,
@@ -230,8 +233,8 @@ pub fn cleanup(observed: &Observed) -> Cleanup {
     }
 }
 
-/// Digest of what an attempt depends on: when it changes, the next one need not wait.
-pub fn inputs(observed: &Observed) -> u64 {
+/// What an attempt depends on.
+pub fn inputs(observed: &Observed) -> Inputs {
     let spec = &observed.machine.spec;
     let mut hasher = DefaultHasher::new();
     (
@@ -242,7 +245,6 @@ pub fn inputs(observed: &Observed) -> u64 {
         &spec.clean_up_commands,
     )
         .hash(&mut hasher);
-    pinned_key(observed).hash(&mut hasher);
     if let Key::Ready(key) = &observed.key {
         key.expose_secret().hash(&mut hasher);
     }
@@ -252,7 +254,10 @@ pub fn inputs(observed: &Observed) -> u64 {
             (&file.path, file.mode, &file.content).hash(&mut hasher);
         }
     }
-    hasher.finish()
+    Inputs {
+        digest: hasher.finish(),
+        host_key: pinned_key(observed).map(str::to_owned),
+    }
 }
 
 /// The provider ID of the host (facts: machine 21.20). The port is always there.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use k0smotron_api::infrastructure::v1beta2::{RemoteMachine, RemoteMachineStatus};
 
 use super::{
-    attempts::{Ended, History},
+    attempts::{Ended, History, Inputs},
     decide::Step,
     observed::{Data, Key, Observed},
     report,
@@ -92,7 +92,10 @@ fn a_machine_tells_its_story() {
     // While the next attempt runs, the failure stays said.
     let ended = Ended {
         number: 0,
-        inputs: 0,
+        inputs: Inputs {
+            digest: 0,
+            host_key: None,
+        },
         at: world.now,
         result: Err(refused()),
     };
