@@ -3,14 +3,16 @@
 use std::{fmt::Debug, sync::Arc};
 
 use k0smotron_api::{
+    bootstrap::v1beta2::K0sWorkerConfig,
     capi::{self, Cluster, Machine},
+    control_plane::v1beta2::K0sControlPlane,
     names::{annotations, labels},
 };
 use k0smotron_runtime::{Context, shared::Shared};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Resource, ResourceExt,
-    core::NamespaceResourceScope,
+    core::{NamespaceResourceScope, PartialObjectMeta},
     runtime::reflector::{ObjectRef, Store},
 };
 use serde::de::DeserializeOwned;
@@ -61,6 +63,15 @@ where
             _ => {}
         }
     }
+    if owner == Owner::None {
+        // Cluster API may take seconds until it sets the owner; the Machine itself says which config is its own.
+        // Config and Machine bear one name wherever Cluster API or a control plane makes them.
+        let namesake = get::<Machine>(context, &namespace, &name).await?;
+        if let Some(namesake) = namesake.filter(|machine| refers_to(machine, config)) {
+            owner = Owner::Machine(namesake.name_any());
+            machine = Some(namesake);
+        }
+    }
     let cluster_name = machine.as_ref().map(|machine| machine.spec.cluster_name.clone());
     let cluster_name = cluster_name.filter(|name| !name.is_empty());
     let cluster = match &cluster_name {
@@ -102,6 +113,14 @@ where
     Ok(context.api::<K>(namespace).get_opt(name).await?.map(Arc::new))
 }
 
+/// Whether the Machine's bootstrap data comes from this config.
+fn refers_to<K: Resource<DynamicType = ()>>(machine: &Machine, config: &K) -> bool {
+    let reference = machine.spec.bootstrap.config_ref.as_ref();
+    reference.is_some_and(|reference| {
+        reference.is(&K::group(&()), &K::kind(&())) && reference.name == config.name_any()
+    })
+}
+
 fn is_core(api_version: &str) -> bool {
     api_version.split('/').next() == Some(capi::GROUP)
 }
@@ -132,17 +151,58 @@ pub fn paused<K: Resource<DynamicType = ()>>(object: &K, cluster: Option<&Cluste
     (!reasons.is_empty()).then(|| reasons.join(", "))
 }
 
+/// The config that a Machine waits for.
+pub fn awaited_by<K: Resource<DynamicType = ()>>(machine: &Machine) -> Vec<ObjectRef<K>> {
+    let bootstrap = &machine.spec.bootstrap;
+    let awaited = bootstrap.config_ref.as_ref().filter(|reference| {
+        bootstrap.data_secret_name.is_none() && reference.is(&K::group(&()), &K::kind(&()))
+    });
+    let found = awaited.zip(machine.namespace());
+    found
+        .map(|(reference, namespace)| ObjectRef::new(&reference.name).within(&namespace))
+        .into_iter()
+        .collect()
+}
+
 /// The configs of a cluster, by their label. To be looked at again when the Cluster changes.
 pub fn of_cluster<K>(store: &Store<K>, cluster: &Cluster) -> Vec<ObjectRef<K>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    let (namespace, name) = (cluster.namespace(), cluster.name_any());
-    store
-        .state()
-        .iter()
-        .filter(|config| config.meta().namespace == namespace)
-        .filter(|config| config.labels().get(labels::CLUSTER_NAME) == Some(&name))
+    let name = cluster.name_any();
+    labelled(store, cluster.namespace().as_deref(), &name)
         .map(|config| ObjectRef::from_obj(config.as_ref()))
         .collect()
+}
+
+/// The worker configs of a control plane's cluster that have no bootstrap data yet.
+pub fn unmade(
+    store: &Store<K0sWorkerConfig>,
+    plane: &PartialObjectMeta<K0sControlPlane>,
+) -> Vec<ObjectRef<K0sWorkerConfig>> {
+    let Some(cluster) = plane.labels().get(labels::CLUSTER_NAME) else {
+        return Vec::new();
+    };
+    labelled(store, plane.namespace().as_deref(), cluster)
+        .filter(|config| {
+            !config
+                .status
+                .as_ref()
+                .is_some_and(|status| status.data_secret_created())
+        })
+        .map(|config| ObjectRef::from_obj(config.as_ref()))
+        .collect()
+}
+
+fn labelled<K>(store: &Store<K>, namespace: Option<&str>, cluster: &str) -> impl Iterator<Item = Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store.state().into_iter().filter(move |config| {
+        config.meta().namespace.as_deref() == namespace
+            && config
+                .labels()
+                .get(labels::CLUSTER_NAME)
+                .is_some_and(|name| name == cluster)
+    })
 }

@@ -28,11 +28,11 @@ use k0smotron_runtime::{Context, shared::Shared};
 pub fn controllers(
     context: &Context,
     clusters: &Shared<Cluster>,
-    _machines: &Shared<Machine>,
+    machines: &Shared<Machine>,
 ) -> Vec<BoxFuture<'static, ()>> {
     vec![
-        k0s_worker_config::controller(context, clusters),
-        k0s_controller_config::controller(context, clusters),
+        k0s_worker_config::controller(context, clusters, machines),
+        k0s_controller_config::controller(context, clusters, machines),
     ]
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | event | what happens |
 //! |---|---|
-//! | Cluster API sets the Machine as owner | the config is looked at for the first time |
+//! | a Machine refers to the config | the config is looked at for the first time |
 //! | the Cluster gets an endpoint, is paused or not any more | looked at again |
 //! | the Secret is deleted | made again for the same Machine, under the same name |
 
@@ -18,7 +18,11 @@ mod fetch;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use k0smotron_api::{bootstrap::v1beta2::K0sControllerConfig, capi::Cluster, names::labels};
+use k0smotron_api::{
+    bootstrap::v1beta2::K0sControllerConfig,
+    capi::{Cluster, Machine},
+    names::labels,
+};
 use k0smotron_k0s::{cloud_config::RenderError, plan::PlanError};
 use k0smotron_runtime::{Context, Controller, Outcome, ReconcileError, shared::Shared, status};
 use k8s_openapi::api::core::v1::Secret;
@@ -28,12 +32,17 @@ use crate::{belonging, prerequisites::GENERATION_FAILED, report, verdict::Verdic
 use decide::Step;
 
 /// Runs the controller until dropped.
-pub fn controller(context: &Context, clusters: &Shared<Cluster>) -> BoxFuture<'static, ()> {
+pub fn controller(
+    context: &Context,
+    clusters: &Shared<Cluster>,
+    machines: &Shared<Machine>,
+) -> BoxFuture<'static, ()> {
     let controller = Controller::<K0sControllerConfig>::new("k0scontrollerconfig", context);
     let store = controller.store();
     let controller = controller
         .owns::<Secret>(labels::CLUSTER_NAME)
-        .follows(clusters, move |cluster| belonging::of_cluster(&store, cluster));
+        .follows(clusters, move |cluster| belonging::of_cluster(&store, cluster))
+        .follows(machines, belonging::awaited_by::<K0sControllerConfig>);
     let (context, clusters) = (context.clone(), clusters.clone());
     Box::pin(controller.run(move |config| {
         let (context, clusters) = (context.clone(), clusters.clone());

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k0smotron_api::{
     bootstrap::v1beta2::K0sWorkerConfig,
     capi::{Cluster, Machine},
+    control_plane::v1beta2::K0sControlPlane,
     names::secrets as contract,
 };
 use k0smotron_k0s::{plan::File, version::Version};
@@ -15,7 +16,7 @@ use k0smotron_runtime::{
     workload::{ClusterKey, DialError},
 };
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 
 use super::{
     Error,
@@ -75,10 +76,29 @@ pub async fn fetch(
         workload: None,
         token: None,
     };
+    if let Some(cluster) = &inputs.cluster
+        && !observed.control_plane_initialized
+        && observed.prerequisites.verdict().is_none()
+    {
+        observed.control_plane_initialized = control_plane_initialized(cluster, context).await?;
+    }
     if decide::premature(&observed).is_none() {
         observed.sources = Some(sources(&mut inputs, context).await?);
     }
     Ok((inputs, observed))
+}
+
+/// What the control plane says of itself (contract C8), where it is one of ours. Cluster API repeats it on the Cluster,
+/// but up to seconds later.
+async fn control_plane_initialized(cluster: &Cluster, context: &Context) -> Result<bool, Error> {
+    let reference = cluster.spec.control_plane_ref.as_ref();
+    let ours =
+        reference.filter(|reference| reference.is(&K0sControlPlane::group(&()), &K0sControlPlane::kind(&())));
+    let Some(reference) = ours else { return Ok(false) };
+    let api = context.api::<K0sControlPlane>(&cluster.namespace().unwrap_or_default());
+    let plane = api.get_opt(&reference.name).await.map_err(Error::Read)?;
+    let status = plane.and_then(|plane| plane.status);
+    Ok(status.is_some_and(|status| status.control_plane_initialized()))
 }
 
 /// Looks for what the bootstrap data is made from; what is found goes into `inputs`.

@@ -5,7 +5,7 @@
 //!
 //! | event | what happens |
 //! |---|---|
-//! | Cluster API sets the Machine as owner | the config is looked at for the first time |
+//! | a Machine refers to the config | the config is looked at for the first time |
 //! | the Cluster gets an endpoint, its control plane answers, it is paused or not any more | looked at again |
 //! | the Secret is deleted | made again under the same name |
 //!
@@ -19,7 +19,12 @@ mod fetch;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use k0smotron_api::{bootstrap::v1beta2::K0sWorkerConfig, capi::Cluster, names::labels};
+use k0smotron_api::{
+    bootstrap::v1beta2::K0sWorkerConfig,
+    capi::{Cluster, Machine},
+    control_plane::v1beta2::K0sControlPlane,
+    names::labels,
+};
 use k0smotron_k0s::{cloud_config::RenderError, plan::PlanError, token::TokenError};
 use k0smotron_runtime::{Context, Controller, Outcome, ReconcileError, shared::Shared, status};
 use k8s_openapi::api::core::v1::Secret;
@@ -29,12 +34,19 @@ use crate::{belonging, prerequisites::GENERATION_FAILED, report, verdict::Verdic
 use decide::Step;
 
 /// Runs the controller until dropped.
-pub fn controller(context: &Context, clusters: &Shared<Cluster>) -> BoxFuture<'static, ()> {
+pub fn controller(
+    context: &Context,
+    clusters: &Shared<Cluster>,
+    machines: &Shared<Machine>,
+) -> BoxFuture<'static, ()> {
     let controller = Controller::<K0sWorkerConfig>::new("k0sworkerconfig", context);
-    let store = controller.store();
+    let (store, unmade) = (controller.store(), controller.store());
     let controller = controller
         .owns::<Secret>(labels::CLUSTER_NAME)
-        .follows(clusters, move |cluster| belonging::of_cluster(&store, cluster));
+        .follows(clusters, move |cluster| belonging::of_cluster(&store, cluster))
+        // Nothing of it but that it changed: the control plane may be of another provider, or of none.
+        .watches_metadata::<K0sControlPlane>("", move |plane| belonging::unmade(&unmade, plane))
+        .follows(machines, belonging::awaited_by::<K0sWorkerConfig>);
     let (context, clusters) = (context.clone(), clusters.clone());
     Box::pin(controller.run(move |config| {
         let (context, clusters) = (context.clone(), clusters.clone());

@@ -69,6 +69,21 @@ pub struct Sources<'a> {
     pub kinds: &'a Kinds,
 }
 
+/// The control plane as it is now; `None` when it is gone. What the last pass wrote may not have come through the watch
+/// yet, and a name taken from an old sequence number would be taken twice.
+pub async fn current(
+    plane: &K0sControlPlane,
+    context: &Context,
+) -> Result<Option<Arc<K0sControlPlane>>, Error> {
+    let api = context.api::<K0sControlPlane>(&plane.namespace().unwrap_or_default());
+    let read = api.get_opt(&plane.name_any()).await;
+    let plane = read.map_err(|source| Error::Read {
+        what: "the control plane".to_owned(),
+        source,
+    })?;
+    Ok(plane.map(Arc::new))
+}
+
 /// Reads what the control plane refers to.
 pub async fn fetch(
     plane: &Arc<K0sControlPlane>,

@@ -120,6 +120,10 @@ struct Worker {
 impl Worker {
     async fn reconcile(&self, plane: Arc<K0sControlPlane>) -> Result<Outcome, Error> {
         let context = &self.context;
+        let Some(plane) = fetch::current(&plane, context).await? else {
+            self.probes.stop(&plane);
+            return Ok(Outcome::Done);
+        };
         let answer = self.probes.answer(&plane);
         let from = Sources {
             context,
