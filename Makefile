@@ -32,7 +32,7 @@ manifests:
 # A clusterctl repository of the three providers.
 components:
 	@e2e/prerequisites build
-	$(CARGO) run --quiet --locked -p k0smotron-api --example render -- $(DIST)
+	$(CARGO) run --quiet --locked -p k0smotron-api --example render -- --out $(DIST) --version v$(VERSION)
 
 # What every scenario on machines needs. The harness itself builds the upstream components.
 .PHONY: harness

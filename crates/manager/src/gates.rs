@@ -14,14 +14,19 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, bool>, String> {
         .map(str::trim)
         .filter(|part| !part.is_empty())
         .map(|part| {
-            let (name, value) =
-                part.split_once('=').ok_or_else(|| format!("feature gate {part:?}: expected Name=true"))?;
-            let value =
-                value.parse().map_err(|_| format!("feature gate {name}: {value:?} is neither true nor false"))?;
+            let (name, value) = part
+                .split_once('=')
+                .ok_or_else(|| format!("feature gate {part:?}: expected Name=true"))?;
+            let value = value
+                .parse()
+                .map_err(|_| format!("feature gate {name}: {value:?} is neither true nor false"))?;
             if KNOWN.contains(&name) {
                 Ok((name.to_owned(), value))
             } else {
-                Err(format!("feature gate {name:?} is not known; known are {}", KNOWN.join(", ")))
+                Err(format!(
+                    "feature gate {name:?} is not known; known are {}",
+                    KNOWN.join(", ")
+                ))
             }
         })
         .collect()

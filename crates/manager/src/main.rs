@@ -18,8 +18,13 @@ fn main() -> anyhow::Result<()> {
     }
     // One crypto provider for API clients, SSH and certificates.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(2, MAX_THREADS);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .clamp(2, MAX_THREADS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -44,10 +49,13 @@ fn set_up_logging(options: &Options) {
         number if number.parse::<u32>().is_ok_and(|verbosity| verbosity > 0) => "debug",
         _ => "info",
     };
-    // The libraries' own lines are of use only to whoever asks for them with RUST_LOG.
+    // The libraries' own lines are of use only to whoever asks for them with RUST_LOG; the client says every failed
+    // request as an error, also those that a workload cluster on its way up does not answer yet.
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,{}", crates(level))));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,kube_client=off,{}", crates(level))));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     match options.zap_encoder {
         Encoder::Console => lines.with_ansi(false).init(),
         Encoder::Json => lines.json().init(),
@@ -55,7 +63,14 @@ fn set_up_logging(options: &Options) {
 }
 
 fn crates(level: &str) -> String {
-    ["manager", "runtime", "bootstrap", "control_plane", "infrastructure", "ssh"]
-        .map(|name| format!("k0smotron_{name}={level}"))
-        .join(",")
+    [
+        "manager",
+        "runtime",
+        "bootstrap",
+        "control_plane",
+        "infrastructure",
+        "ssh",
+    ]
+    .map(|name| format!("k0smotron_{name}={level}"))
+    .join(",")
 }

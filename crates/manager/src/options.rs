@@ -27,7 +27,12 @@ pub struct Options {
     pub namespace: String,
 
     /// Name=true|false, separated by commas: CloudInitVars, InPlaceUpdates.
-    #[arg(long, default_value = "", hide_default_value = true, env = "K0SMOTRON_FEATURE_GATES")]
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        env = "K0SMOTRON_FEATURE_GATES"
+    )]
     pub feature_gates: String,
 
     /// Work only while holding a lease, so that several replicas can run.
@@ -99,9 +104,10 @@ impl Options {
     pub fn diagnostics(&self) -> (Bind, bool) {
         let default = self.diagnostics_address == Bind(Some(SocketAddr::from(([0; 8], 8443))));
         match self.legacy.metrics_bind_address {
-            Some(address) if default => {
-                (address, self.insecure_diagnostics || self.legacy.metrics_secure == Some(false))
-            }
+            Some(address) if default => (
+                address,
+                self.insecure_diagnostics || self.legacy.metrics_secure == Some(false),
+            ),
             _ => (self.diagnostics_address, self.insecure_diagnostics),
         }
     }
@@ -135,7 +141,9 @@ impl FromStr for Controllers {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "" | "all" | "bootstrap" | "control-plane" | "infrastructure" => Ok(Self { text: text.to_owned() }),
+            "" | "all" | "bootstrap" | "control-plane" | "infrastructure" => Ok(Self {
+                text: text.to_owned(),
+            }),
             "standalone" => Err("hosted control planes are not part of this version yet".to_owned()),
             _ => Err("expected all, bootstrap, control-plane or infrastructure".to_owned()),
         }
@@ -168,10 +176,15 @@ impl FromStr for Bind {
             return Ok(Self(None));
         }
         let address = match text.strip_prefix(':') {
-            Some(port) => port.parse().map(|port: u16| SocketAddr::from(([0; 8], port))).map_err(|_| ()),
+            Some(port) => port
+                .parse()
+                .map(|port: u16| SocketAddr::from(([0; 8], port)))
+                .map_err(|_| ()),
             None => text.replace("localhost:", "127.0.0.1:").parse().map_err(|_| ()),
         };
-        address.map(|address| Self(Some(address))).map_err(|()| "expected address:port, :port or 0".to_owned())
+        address
+            .map(|address| Self(Some(address)))
+            .map_err(|()| "expected address:port, :port or 0".to_owned())
     }
 }
 
@@ -209,8 +222,15 @@ mod tests {
         ]);
         assert!(options.leader_elect);
         assert_eq!(options.diagnostics().0.to_string(), "[::]:8080");
-        let options = parse(&["--metrics-bind-address=127.0.0.1:8080", "--metrics-secure=false", "--zap-devel"]);
-        assert_eq!(options.diagnostics(), (Bind(Some(([127, 0, 0, 1], 8080).into())), true));
+        let options = parse(&[
+            "--metrics-bind-address=127.0.0.1:8080",
+            "--metrics-secure=false",
+            "--zap-devel",
+        ]);
+        assert_eq!(
+            options.diagnostics(),
+            (Bind(Some(([127, 0, 0, 1], 8080).into())), true)
+        );
         assert_eq!(options.ignored(), ["--zap-devel"]);
     }
 
@@ -223,7 +243,10 @@ mod tests {
             ("control-plane", "f6ddf68f34963ade25bce356fc63d572"),
             ("infrastructure", "6e3301c94e4de897ec67fa9735a848d5"),
         ] {
-            assert_eq!(value.parse::<Controllers>().unwrap().lease(), format!("{digest}.k0smotron.io"));
+            assert_eq!(
+                value.parse::<Controllers>().unwrap().lease(),
+                format!("{digest}.k0smotron.io")
+            );
         }
     }
 

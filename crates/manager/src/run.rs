@@ -29,8 +29,10 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     crate::gates::parse(&options.feature_gates).map_err(anyhow::Error::msg)?;
     let client = client(&options).await?;
     let candidate = candidate();
-    let scope =
-        Scope { namespace: non_empty(&options.namespace), watch_filter: non_empty(&options.watch_filter) };
+    let scope = Scope {
+        namespace: non_empty(&options.namespace),
+        watch_filter: non_empty(&options.watch_filter),
+    };
     let mut context = Context::new(client.clone(), scope, &candidate.identity);
     context.concurrency = options.concurrency;
 
@@ -39,7 +41,14 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     let mut endpoints: Vec<BoxFuture<'_, anyhow::Result<()>>> = Vec::new();
     if let Some(address) = options.health_probe_bind_address.0 {
         let serving = server::serve(address, server::health(readiness.clone()), stop.clone());
-        endpoints.push(async move { serving.await.with_context(|| format!("health endpoint {address}")) }.boxed());
+        endpoints.push(
+            async move {
+                serving
+                    .await
+                    .with_context(|| format!("health endpoint {address}"))
+            }
+            .boxed(),
+        );
     }
     let (address, insecure) = options.diagnostics();
     if let Some(address) = address.0 {
@@ -49,7 +58,14 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         } else {
             server::serve_to_authorized(address, routes, client.clone(), stop.clone()).boxed()
         };
-        endpoints.push(async move { serving.await.with_context(|| format!("metrics endpoint {address}")) }.boxed());
+        endpoints.push(
+            async move {
+                serving
+                    .await
+                    .with_context(|| format!("metrics endpoint {address}"))
+            }
+            .boxed(),
+        );
     }
     // Followed while not leading too, so that a new leader knows the world at once.
     let followed = Followed::new(&context);
@@ -81,10 +97,20 @@ async fn lead(
         return Ok(());
     }
     let lease = enabled.lease();
-    let main =
-        leadership::lead(client.clone(), candidate, &lease, controllers(context, enabled, followed), stop.clone());
-    let provider_ids =
-        leadership::lead(client, candidate, PROVIDER_ID_LEASE, provider_ids(context, enabled, followed), stop);
+    let main = leadership::lead(
+        client.clone(),
+        candidate,
+        &lease,
+        controllers(context, enabled, followed),
+        stop.clone(),
+    );
+    let provider_ids = leadership::lead(
+        client,
+        candidate,
+        PROVIDER_ID_LEASE,
+        provider_ids(context, enabled, followed),
+        stop,
+    );
     // Losing either ends the process: what it spawned must not outlive its leadership.
     future::try_join(main, provider_ids).await?;
     Ok(())
@@ -125,7 +151,10 @@ impl Followed {
     /// Starts the watches.
     pub fn new(context: &Context) -> Self {
         let config = || watcher::Config::default().page_size(100);
-        Self { clusters: Shared::watch(context, config()), machines: Shared::watch(context, config()) }
+        Self {
+            clusters: Shared::watch(context, config()),
+            machines: Shared::watch(context, config()),
+        }
     }
 }
 
@@ -136,7 +165,9 @@ async fn client(options: &Options) -> anyhow::Result<Client> {
                 .with_context(|| format!("failed to read kubeconfig {}", path.display()))?;
             Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?
         }
-        None => Config::infer().await.context("no kubeconfig and not in a Pod; see --kubeconfig")?,
+        None => Config::infer()
+            .await
+            .context("no kubeconfig and not in a Pod; see --kubeconfig")?,
     };
     config.connect_timeout = Some(Duration::from_secs(5));
     // Retries are per object, bounded and visible; the client's own would hold a worker for minutes.
@@ -152,9 +183,13 @@ fn candidate() -> Candidate {
             .ok()
             .and_then(|text| non_empty(text.trim()))
     };
-    let name = variable("POD_NAME").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "manager".to_owned());
+    let name = variable("POD_NAME")
+        .or_else(|| variable("HOSTNAME"))
+        .unwrap_or_else(|| "manager".to_owned());
     Candidate {
-        namespace: variable("POD_NAMESPACE").or_else(mounted).unwrap_or_else(|| "k0smotron".to_owned()),
+        namespace: variable("POD_NAMESPACE")
+            .or_else(mounted)
+            .unwrap_or_else(|| "k0smotron".to_owned()),
         identity: format!("{name}_{:08x}", rand::random::<u32>()),
     }
 }

@@ -305,18 +305,25 @@ fn outcome_label(outcome: Outcome) -> &'static str {
     }
 }
 
-/// The error with everything that caused it, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
+/// The error with everything that caused it, on one line. Of an answer of the API server it is the message that
+/// counts: its whole status says the same again.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let answer = match error.downcast_ref::<kube::Error>() {
+            Some(kube::Error::Api(status)) => Some(status.message.clone()),
+            _ => None,
+        };
+        next = if answer.is_some() { None } else { error.source() };
+        let part = answer.unwrap_or_else(|| error.to_string());
         // Transparent wrappers repeat what they wrap.
         if !text.ends_with(&part) {
-            text.push_str(": ");
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
             text.push_str(&part);
         }
-        cause = error.source();
     }
     text
 }

@@ -181,7 +181,10 @@ mod tests {
 
     #[test]
     fn urls_of_names_and_of_both_kinds_of_addresses() {
-        assert_eq!(api_server_url("api.example.org", 6443), "https://api.example.org:6443");
+        assert_eq!(
+            api_server_url("api.example.org", 6443),
+            "https://api.example.org:6443"
+        );
         assert_eq!(api_server_url("10.0.0.1", 443), "https://10.0.0.1:443");
         assert_eq!(api_server_url("fd00::1", 6443), "https://[fd00::1]:6443");
         assert_eq!(api_server_url("[fd00::1]", 6443), "https://[fd00::1]:6443");
