@@ -12,12 +12,16 @@ use k0smotron_runtime::{Context, shared::Shared};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Resource, ResourceExt,
+    api::{DeleteParams, Preconditions},
     core::{NamespaceResourceScope, PartialObjectMeta},
     runtime::reflector::{ObjectRef, Store},
 };
 use serde::de::DeserializeOwned;
 
 use crate::prerequisites::{DataSecret, Owner, Prerequisites};
+
+/// Annotations of Machines by which somebody holds their end back (contract, deletion phases).
+const PRE_TERMINATE_HOOKS: &str = "pre-terminate.delete.hook.machine.cluster.x-k8s.io";
 
 /// What a config belongs to, as objects.
 #[derive(Clone, Debug)]
@@ -93,6 +97,7 @@ where
     let prerequisites = Prerequisites {
         paused: paused(config, cluster.as_deref()),
         deleting: config.meta().deletion_timestamp.is_some(),
+        machine_leaves: machine.as_deref().is_some_and(leaves),
         cluster: cluster_name.map(|name| (name, cluster.is_some())),
         name,
         owner,
@@ -119,6 +124,35 @@ fn refers_to<K: Resource<DynamicType = ()>>(machine: &Machine, config: &K) -> bo
     reference.is_some_and(|reference| {
         reference.is(&K::group(&()), &K::kind(&())) && reference.name == config.name_any()
     })
+}
+
+/// Whether the Machine is being deleted and no hook holds it.
+fn leaves(machine: &Machine) -> bool {
+    let held = machine
+        .annotations()
+        .keys()
+        .any(|key| key.starts_with(PRE_TERMINATE_HOOKS));
+    machine.is_deleting() && !held
+}
+
+/// Deletes the config, if it is still the one that was read.
+///
+/// # Errors
+/// Whatever the API answers, but that it is gone.
+pub async fn remove<K>(context: &Context, config: &K) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let api = context.api::<K>(&config.namespace().unwrap_or_default());
+    let this = Preconditions {
+        uid: config.uid(),
+        resource_version: None,
+    };
+    let parameters = DeleteParams::background().preconditions(this);
+    match api.delete(&config.name_any(), &parameters).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        result => result.map(drop),
+    }
 }
 
 fn is_core(api_version: &str) -> bool {
@@ -151,11 +185,12 @@ pub fn paused<K: Resource<DynamicType = ()>>(object: &K, cluster: Option<&Cluste
     (!reasons.is_empty()).then(|| reasons.join(", "))
 }
 
-/// The config that a Machine waits for.
-pub fn awaited_by<K: Resource<DynamicType = ()>>(machine: &Machine) -> Vec<ObjectRef<K>> {
+/// The config that a Machine waits for, or leaves behind.
+pub fn concerned_by<K: Resource<DynamicType = ()>>(machine: &Machine) -> Vec<ObjectRef<K>> {
     let bootstrap = &machine.spec.bootstrap;
     let awaited = bootstrap.config_ref.as_ref().filter(|reference| {
-        bootstrap.data_secret_name.is_none() && reference.is(&K::group(&()), &K::kind(&()))
+        (bootstrap.data_secret_name.is_none() || machine.is_deleting())
+            && reference.is(&K::group(&()), &K::kind(&()))
     });
     let found = awaited.zip(machine.namespace());
     found

@@ -46,12 +46,20 @@ pub struct Prerequisites {
     pub paused: Option<String>,
     /// The config is being deleted.
     pub deleting: bool,
+    /// The Machine is being deleted, and nothing holds it any more.
+    pub machine_leaves: bool,
     pub secret: DataSecret,
     /// What of the spec cannot be followed: field, value and remedy.
     pub unsupported: Option<String>,
 }
 
 impl Prerequisites {
+    /// Whether nobody needs the config any more. Cluster API deletes it too, but only in a pass of its own after the
+    /// infrastructure machine is gone, a second later for every Machine; it is content to find it gone.
+    pub fn obsolete(&self) -> bool {
+        self.machine_leaves && self.paused.is_none() && !self.deleting
+    }
+
     /// What is to be said without looking further; `None` when bootstrap data is to be made.
     pub fn verdict(&self) -> Option<Verdict> {
         let waiting = |reason, message: String| Some(Verdict::Waiting { reason, message });
@@ -129,6 +137,7 @@ mod tests {
             cluster: Some(("demo".to_owned(), true)),
             paused: None,
             deleting: false,
+            machine_leaves: false,
             secret: DataSecret::Missing,
             unsupported: None,
         }
@@ -137,6 +146,24 @@ mod tests {
     #[test]
     fn nothing_is_said_when_all_is_met() {
         assert_eq!(met().verdict(), None);
+    }
+
+    #[test]
+    fn a_config_goes_with_its_machine_unless_paused() {
+        let leaving = Prerequisites {
+            machine_leaves: true,
+            ..met()
+        };
+        assert!(!met().obsolete() && leaving.obsolete());
+        let paused = Prerequisites {
+            paused: Some("because".to_owned()),
+            ..leaving.clone()
+        };
+        let going = Prerequisites {
+            deleting: true,
+            ..leaving
+        };
+        assert!(!paused.obsolete() && !going.obsolete());
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub enum Founder {
 pub enum Step {
     /// Nothing but to say this.
     Say(Verdict),
+    /// Delete the config, which nobody needs any more.
+    Remove,
     /// Make the bootstrap data of the founder, after it was appointed.
     Found { appoint: bool },
 }
@@ -72,6 +74,9 @@ pub fn premature(observed: &Observed) -> Option<Verdict> {
 
 /// What to do about a config.
 pub fn decide(observed: &Observed) -> Step {
+    if observed.prerequisites.obsolete() {
+        return Step::Remove;
+    }
     if let Some(verdict) = premature(observed) {
         return Step::Say(verdict);
     }
@@ -163,6 +168,7 @@ mod tests {
                 cluster: Some(("demo".to_owned(), true)),
                 paused: None,
                 deleting: false,
+                machine_leaves: false,
                 secret: DataSecret::Missing,
                 unsupported: None,
             },
@@ -178,6 +184,7 @@ mod tests {
             Step::Say(Verdict::Waiting { reason, .. } | Verdict::Stalled { reason, .. }) => reason,
             Step::Say(Verdict::Available { .. }) => "available",
             Step::Say(Verdict::Paused { .. }) => "paused",
+            Step::Remove => "remove",
         }
     }
 

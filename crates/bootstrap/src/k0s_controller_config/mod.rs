@@ -8,6 +8,7 @@
 //! |---|---|
 //! | a Machine refers to the config | the config is looked at for the first time |
 //! | the Cluster gets an endpoint, is paused or not any more | looked at again |
+//! | the Machine goes and nothing holds it | the config goes, and its Secret with it |
 //! | the Secret is deleted | made again for the same Machine, under the same name |
 
 mod apply;
@@ -42,7 +43,7 @@ pub fn controller(
     let controller = controller
         .owns::<Secret>(labels::CLUSTER_NAME)
         .follows(clusters, move |cluster| belonging::of_cluster(&store, cluster))
-        .follows(machines, belonging::awaited_by::<K0sControllerConfig>);
+        .follows(machines, belonging::concerned_by::<K0sControllerConfig>);
     let (context, clusters) = (context.clone(), clusters.clone());
     Box::pin(controller.run(move |config| {
         let (context, clusters) = (context.clone(), clusters.clone());
@@ -58,6 +59,12 @@ async fn reconcile(
     let (inputs, observed) = fetch::fetch(&config, context, clusters).await?;
     let verdict = match decide::decide(&observed) {
         Step::Say(verdict) => verdict,
+        Step::Remove => {
+            belonging::remove(context, config.as_ref())
+                .await
+                .map_err(Error::Remove)?;
+            return Ok(Outcome::Done);
+        }
         Step::Found { appoint } => match build::build(&inputs, appoint) {
             Ok(built) => {
                 apply::apply(built, &inputs, context).await?;
@@ -92,6 +99,8 @@ pub enum Error {
     Appoint(#[source] kube::Error),
     #[error("failed to write the bootstrap data")]
     Apply(#[source] k0smotron_runtime::apply::Error),
+    #[error("failed to delete the config after its Machine")]
+    Remove(#[source] kube::Error),
     #[error("failed to report")]
     Report(#[source] status::Error),
 }
@@ -104,6 +113,7 @@ impl ReconcileError for Error {
             Self::Plan(_) | Self::Render(_) => GENERATION_FAILED,
             Self::Appoint(_) => "AppointmentFailed",
             Self::Apply(_) => "ApplyFailed",
+            Self::Remove(_) => "DeletionFailed",
             Self::Report(_) => "ReportFailed",
         }
     }

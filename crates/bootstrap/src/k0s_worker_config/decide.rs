@@ -40,6 +40,8 @@ pub struct Sources {
 pub enum Step {
     /// Nothing but to say this.
     Say(Verdict),
+    /// Delete the config, which nobody needs any more.
+    Remove,
     /// Make token and bootstrap data.
     Generate,
 }
@@ -63,6 +65,9 @@ pub fn premature(observed: &Observed) -> Option<Verdict> {
 
 /// What to do about a config.
 pub fn decide(observed: &Observed) -> Step {
+    if observed.prerequisites.obsolete() {
+        return Step::Remove;
+    }
     if let Some(verdict) = premature(observed) {
         return Step::Say(verdict);
     }
@@ -132,6 +137,7 @@ mod tests {
                 cluster: Some(("demo".to_owned(), true)),
                 paused: None,
                 deleting: false,
+                machine_leaves: false,
                 secret: DataSecret::Missing,
                 unsupported: None,
             },
@@ -147,6 +153,7 @@ mod tests {
             Step::Say(Verdict::Waiting { reason, .. } | Verdict::Stalled { reason, .. }) => reason,
             Step::Say(Verdict::Available { .. }) => "available",
             Step::Say(Verdict::Paused { .. }) => "paused",
+            Step::Remove => "remove",
         }
     }
 

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | a Machine refers to the config | the config is looked at for the first time |
 //! | the Cluster gets an endpoint, its control plane answers, it is paused or not any more | looked at again |
+//! | the Machine goes and nothing holds it | the config goes, and its Secret with it |
 //! | the Secret is deleted | made again under the same name |
 //!
 //! A token that expired before its host came up is not renewed yet.
@@ -46,7 +47,7 @@ pub fn controller(
         .follows(clusters, move |cluster| belonging::of_cluster(&store, cluster))
         // Nothing of it but that it changed: the control plane may be of another provider, or of none.
         .watches_metadata::<K0sControlPlane>("", move |plane| belonging::unmade(&unmade, plane))
-        .follows(machines, belonging::awaited_by::<K0sWorkerConfig>);
+        .follows(machines, belonging::concerned_by::<K0sWorkerConfig>);
     let (context, clusters) = (context.clone(), clusters.clone());
     Box::pin(controller.run(move |config| {
         let (context, clusters) = (context.clone(), clusters.clone());
@@ -62,6 +63,12 @@ async fn reconcile(
     let (inputs, observed) = fetch::fetch(&config, context, clusters).await?;
     let verdict = match decide::decide(&observed) {
         Step::Say(verdict) => verdict,
+        Step::Remove => {
+            belonging::remove(context, config.as_ref())
+                .await
+                .map_err(Error::Remove)?;
+            return Ok(Outcome::Done);
+        }
         Step::Generate => match build::build(&inputs) {
             Ok(built) => {
                 apply::apply(built, &inputs, context).await?;
@@ -98,6 +105,8 @@ pub enum Error {
     Token(#[source] kube::Error),
     #[error("failed to write the bootstrap data")]
     Apply(#[source] k0smotron_runtime::apply::Error),
+    #[error("failed to delete the config after its Machine")]
+    Remove(#[source] kube::Error),
     #[error("failed to report")]
     Report(#[source] status::Error),
 }
@@ -110,6 +119,7 @@ impl ReconcileError for Error {
             Self::Plan(_) | Self::Render(_) | Self::Join(_) => GENERATION_FAILED,
             Self::Token(_) => "TokenFailed",
             Self::Apply(_) => "ApplyFailed",
+            Self::Remove(_) => "DeletionFailed",
             Self::Report(_) => "ReportFailed",
         }
     }

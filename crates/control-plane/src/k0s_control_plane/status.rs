@@ -116,7 +116,12 @@ impl<'a> View<'a> {
             ));
         }
         after.external_managed_control_plane = Some(!self.has_nodes());
-        after.versions = versions(&self.active, &self.inputs.plane.spec.version);
+        // A member that is held while it is deleted runs on.
+        let running: Vec<_> = match self.active.is_empty() {
+            true => self.inputs.machines.iter().collect(),
+            false => self.active.clone(),
+        };
+        after.versions = versions(&running, &self.inputs.plane.spec.version);
         after.version = after.versions.first().map(|lowest| lowest.version.clone());
         if self.initialized {
             after.initialization = Some(ControlPlaneInitialization {
