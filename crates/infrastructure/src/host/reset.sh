@@ -113,6 +113,7 @@ if [ -n "$remaining" ]; then
 fi
 if has_unit; then leave "the k0s service is still installed"; fi
 if has_data; then leave "$data is not empty"; fi
+if [ -n "$kubelet" ] && [ -d "$kubelet" ] && [ -n "$(ls -A "$kubelet")" ]; then leave "$kubelet is not empty"; fi
 if [ -n "$left" ]; then
     printf 'not clean: %s\n' "${left%; }"
     exit 3

@@ -84,8 +84,8 @@ pub async fn run(
         claims: Claims::default(),
         transport,
     };
-    let (of_machine, of_cluster) = (sources.clone(), sources.clone());
-    let (of_pool, of_secret) = (sources.remote_machines.clone(), sources.remote_machines.clone());
+    let (of_machine, of_cluster, of_secret) = (sources.clone(), sources.clone(), sources.clone());
+    let of_pool = sources.remote_machines.clone();
     controller
         .on(provisioned)
         .on(cleaned)
@@ -114,14 +114,25 @@ pub async fn run(
                     && pool::entry_of(machine).is_none_or(|name| name == entry.name_any())
             })
         })
+        // SSH keys, which users write, and bootstrap data, which may be late or mended.
         .watches_metadata::<Secret>("", move |secret| {
-            select(&of_secret, secret.namespace().as_deref(), |machine| {
+            let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+            let mut found = select(&of_secret.remote_machines, Some(&namespace), |machine| {
                 machine
                     .spec
                     .ssh_key_ref
                     .as_ref()
-                    .is_some_and(|reference| reference.name == secret.name_any())
-            })
+                    .is_some_and(|reference| reference.name == name)
+            });
+            let uses = |machine: &Machine| machine.spec.bootstrap.data_secret_name.as_deref() == Some(&name);
+            for machine in of_secret.machines.list(&namespace, uses) {
+                found.extend(owned(
+                    &of_secret.remote_machines,
+                    Some(&namespace),
+                    &machine.name_any(),
+                ));
+            }
+            found
         })
         .run(move |machine| reconcile(machine, sources.clone()))
         .await;
