@@ -13,6 +13,8 @@
 
 mod apply;
 mod build;
+#[cfg(test)]
+mod build_tests;
 mod decide;
 mod fetch;
 

@@ -14,6 +14,8 @@
 
 mod apply;
 mod build;
+#[cfg(test)]
+mod build_tests;
 mod decide;
 mod fetch;
 

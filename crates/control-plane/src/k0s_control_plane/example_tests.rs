@@ -77,7 +77,6 @@ fn resource(kind: &str) -> ApiResource {
         api_version: "infrastructure.cluster.x-k8s.io/v1beta2".to_owned(),
         kind: kind.to_owned(),
         plural: format!("{}s", kind.to_lowercase()),
-        ..ApiResource::erase::<Machine>(&())
     }
 }
 
