@@ -72,9 +72,11 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     readiness.set(true);
 
     let work = lead(&options, &context, client, &candidate, &followed, stop.clone());
+    // Nothing to serve is over at once, and no reason to end.
+    let serves = !endpoints.is_empty();
     tokio::select! {
         result = work => result,
-        result = future::try_join_all(endpoints) => result.map(drop),
+        result = future::try_join_all(endpoints), if serves => result.map(drop),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use insta::assert_yaml_snapshot;
 use k0smotron_api::{
-    capi::{Cluster, Machine},
+    capi::Cluster,
     control_plane::v1beta2::{K0sControlPlane, K0sControlPlaneStatus},
 };
 use kube::{api::DynamicObject, core::ApiResource};
