@@ -14,12 +14,14 @@ if [ -z "$holder" ]; then
             answer "state=foreign" "k0s is installed there ($found), and not for this machine"
         fi
     elif [ "$owned" != yes ]; then
+        rm -rf "$state"
         answer "state=clean"
     fi
     mkdir -p "$base" && ln -s "$id" "$lock" || abort "cannot write to $base"
 fi
-mkdir -p "$state" || abort "cannot write to $state"
-if [ -d "$state/bootstrap" ]; then stop_job "$state/bootstrap"; fi
+# Closed first: a session that was cut off may only now come to begin.
+mkdir -p "$state/bootstrap" && : >"$state/bootstrap/closed" || abort "cannot write to $state"
+stop_job "$state/bootstrap"
 job="$state/cleanup"
 # What succeeded before is looked at again: it is quick, and a clean host is what is promised.
 if [ -e "$job/result" ]; then rm -rf "$job"; fi
@@ -30,9 +32,9 @@ if [ "$result" = ok ]; then
         while IFS= read -r path; do rm -f "$path"; done <"$state/files"
     fi
     rm -f "$sentinel"
-    rm -rf "$state"
-    # Last: whoever finds no lock finds nothing of ours.
+    # The lock first: until its end a late session finds either the closed job or no lock.
     rm -f "$lock"
+    rm -rf "$state"
     rmdir "$base" 2>/dev/null
     answer "state=clean"
 fi

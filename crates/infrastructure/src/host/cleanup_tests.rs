@@ -131,3 +131,17 @@ fn own_clean_up_commands_replace_ours_and_all_of_them_run() {
     assert_eq!(cleanup(&[]), Answer::Clean);
     assert!(host.path("data").exists());
 }
+
+#[test]
+fn a_bootstrap_that_comes_after_the_clean_up_began_does_nothing() {
+    let host = Host::new();
+    assert!(matches!(host.bootstrap("a", &["false"]), Answer::Failed { .. }));
+    host.install_k0s("m1");
+    host.write("bin/k0s", "#!/bin/sh\nexit 0\n");
+    assert!(matches!(host.cleanup("a", true), Answer::Failed { exit: 3, .. }));
+    assert_eq!(
+        host.bootstrap("a", &["touch @/ran", SENTINEL]),
+        Answer::Interrupted
+    );
+    assert!(!host.path("ran").exists());
+}

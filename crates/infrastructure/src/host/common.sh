@@ -128,6 +128,8 @@ run_job() {
         # If another session was faster, its runner is waited for.
         if take_turn "$job" $$; then
             turn=$((turn + 1))
+            # A clean-up came in between, and may be over: what begins now would never be cleaned.
+            if [ -e "$job/closed" ] || [ "$(readlink "$lock")" != "$id" ]; then answer "state=interrupted"; fi
             # A runner that was killed leaves its command behind.
             command=$(cat "$job/command" 2>/dev/null)
             if is_alive "$command"; then kill -9 "-${command%%:*}" 2>/dev/null; fi

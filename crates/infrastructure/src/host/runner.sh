@@ -17,6 +17,8 @@ begin='sh -c "$1" sh $$ >"$2/command" && umask 022 && cd "${HOME:-/}" && exec "$
 
 # Exactly one runner per turn.
 ln -s "$(sh -c "$identity" sh $$)" "$job/turn.$turn" 2>/dev/null || exit 0
+# Whoever closed the job looked for a turn to end before this one was taken.
+if [ -e "$job/closed" ]; then exit 0; fi
 
 finish() {
     printf '%s\n' "$1" >"$job/result~"

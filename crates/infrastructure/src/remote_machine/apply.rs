@@ -1,6 +1,6 @@
 //! Carries a step out: writes to objects, begins attempts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use k0smotron_api::{
     capi::Machine,
@@ -29,7 +29,7 @@ use crate::{host::Problem, pool};
 pub enum Applied {
     /// The object changed: look again.
     Changed(Arc<RemoteMachine>),
-    /// That is all for now. The step is the one to be told of: a task that could not even begin is a failure.
+    /// That is all for now.
     Settled { machine: Arc<RemoteMachine>, step: Step },
     /// The object is none of ours any more.
     Gone,
@@ -61,26 +61,26 @@ pub async fn apply(observed: &Observed, step: Step, sources: &Sources) -> Result
                     .events
                     .warn_later(machine.as_ref(), "BootstrapDataIgnored", &note);
             }
-            let begun = task::provision(observed, sources).map(|work| {
-                sources
-                    .provisioning
-                    .begin(machine, number, plan::inputs(observed), work);
-            });
-            Ok(settled(observed, begun, Step::Provision { number }, Step::Refuse))
+            let work = task::provision(observed, sources);
+            sources
+                .provisioning
+                .begin(machine, number, plan::inputs(observed), begun(work));
+            Ok(Applied::Settled {
+                machine: machine.clone(),
+                step: Step::Provision { number },
+            })
         }
         Step::CleanUp { number } => {
             // A bootstrap that runs is stopped on the host by the clean-up; nobody waits for it any more.
             sources.provisioning.forget(machine);
-            let begun = task::clean_up(observed, sources).map(|work| {
-                sources
-                    .cleaning
-                    .begin(machine, number, plan::inputs(observed), work);
-            });
-            let failed = |problem| Step::RetryCleanUp {
-                problem,
-                after: std::time::Duration::from_secs(5),
-            };
-            Ok(settled(observed, begun, Step::CleanUp { number }, failed))
+            let work = task::clean_up(observed, sources);
+            sources
+                .cleaning
+                .begin(machine, number, plan::inputs(observed), begun(work));
+            Ok(Applied::Settled {
+                machine: machine.clone(),
+                step: Step::CleanUp { number },
+            })
         }
         Step::Publish { reserve } => publish(observed, reserve, &api, sources).await,
         Step::Release { left } => release(observed, left, &api, sources).await,
@@ -97,20 +97,9 @@ pub async fn apply(observed: &Observed, step: Step, sources: &Sources) -> Result
     }
 }
 
-fn settled(
-    observed: &Observed,
-    begun: Result<(), Problem>,
-    step: Step,
-    failed: impl FnOnce(Problem) -> Step,
-) -> Applied {
-    let step = match begun {
-        Ok(()) => step,
-        Err(problem) => failed(problem),
-    };
-    Applied::Settled {
-        machine: observed.machine.clone(),
-        step,
-    }
+/// An attempt that could not even begin is one that failed: it is told, counted and tried again as such.
+async fn begun(work: Result<impl Future<Output = Result<(), Problem>>, Problem>) -> Result<(), Problem> {
+    work?.await
 }
 
 /// The entry first: its version decides between two that want it. What is written into the machine then can be found
