@@ -24,6 +24,8 @@ mod drift;
 #[cfg(test)]
 mod example_tests;
 mod fetch;
+#[cfg(test)]
+mod history_tests;
 mod kinds;
 mod machine;
 mod observe;
