@@ -106,13 +106,14 @@ async fn lead(
         controllers(context, enabled, followed),
         stop.clone(),
     );
-    let provider_ids = leadership::lead(
-        client,
-        candidate,
-        PROVIDER_ID_LEASE,
-        provider_ids(context, enabled, followed),
-        stop,
-    );
+    let provider_ids = async {
+        // Whoever does not run them must not hold their lease.
+        if !runs_provider_ids(enabled) {
+            return Ok(());
+        }
+        let work = provider_ids(context, enabled, followed);
+        leadership::lead(client, candidate, PROVIDER_ID_LEASE, work, stop).await
+    };
     // Losing either ends the process: what it spawned must not outlive its leadership.
     future::try_join(main, provider_ids).await?;
     Ok(())
@@ -136,11 +137,15 @@ pub async fn controllers(context: &Context, enabled: &Controllers, followed: &Fo
 
 /// The controller of provider IDs, where it is enabled.
 pub async fn provider_ids(context: &Context, enabled: &Controllers, followed: &Followed) {
-    if !enabled.run("bootstrap") && !enabled.run("infrastructure") {
+    if !runs_provider_ids(enabled) {
         return future::pending().await;
     }
     let Followed { clusters, machines } = followed;
     future::join_all(k0smotron_bootstrap::provider_ids(context, clusters, machines)).await;
+}
+
+fn runs_provider_ids(enabled: &Controllers) -> bool {
+    enabled.run("bootstrap") || enabled.run("infrastructure")
 }
 
 /// The kinds of Cluster API core that several controllers follow.
@@ -177,7 +182,9 @@ async fn client(options: &Options) -> anyhow::Result<Client> {
     Ok(Client::try_from(config)?)
 }
 
-/// The Pod's name and namespace, with a suffix: two processes must never share an identity.
+/// Who this process is to other candidates. A Pod's name alone when the Deployment gives it: its container ended before
+/// it is started again, so after a crash the lease is taken up at once. Anything else gets a suffix, since two
+/// processes must never share an identity.
 fn candidate() -> Candidate {
     let variable = |name| std::env::var(name).ok().and_then(|value| non_empty(&value));
     let mounted = || {
@@ -185,14 +192,13 @@ fn candidate() -> Candidate {
             .ok()
             .and_then(|text| non_empty(text.trim()))
     };
-    let name = variable("POD_NAME")
-        .or_else(|| variable("HOSTNAME"))
-        .unwrap_or_else(|| "manager".to_owned());
+    let suffixed = || {
+        let name = variable("HOSTNAME").unwrap_or_else(|| "manager".to_owned());
+        format!("{name}_{:08x}", rand::random::<u32>())
+    };
     Candidate {
-        namespace: variable("POD_NAMESPACE")
-            .or_else(mounted)
-            .unwrap_or_else(|| "k0smotron".to_owned()),
-        identity: format!("{name}_{:08x}", rand::random::<u32>()),
+        namespace: variable("POD_NAMESPACE").or_else(mounted).unwrap_or_else(|| "k0smotron".to_owned()),
+        identity: variable("POD_NAME").unwrap_or_else(suffixed),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Longest that a cluster may take to come up or to go; far beyond what it takes, so that only a hang meets it.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 
 /// When what was first seen, counted from the apply.
