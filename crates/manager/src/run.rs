@@ -197,7 +197,9 @@ fn candidate() -> Candidate {
         format!("{name}_{:08x}", rand::random::<u32>())
     };
     Candidate {
-        namespace: variable("POD_NAMESPACE").or_else(mounted).unwrap_or_else(|| "k0smotron".to_owned()),
+        namespace: variable("POD_NAMESPACE")
+            .or_else(mounted)
+            .unwrap_or_else(|| "k0smotron".to_owned()),
         identity: variable("POD_NAME").unwrap_or_else(suffixed),
     }
 }

@@ -103,7 +103,8 @@ fn report(testbed: &Testbed, rounds: BTreeMap<&'static str, Vec<Figures>>) -> Re
         "", "API answers", "initialized", "worker Ready", "deleted", "/ by hand"
     );
     for (name, figures) in &median {
-        let or_dash = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+        let or_dash =
+            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
         println!(
             "{name:<16}{:>12.1}{:>13}{:>14.1}{:>9}{:>10.2}",
             figures.api_answers,
