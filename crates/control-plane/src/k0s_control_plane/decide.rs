@@ -19,7 +19,7 @@ pub enum Step {
 /// Why nothing is touched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leave {
-    /// Cluster API has not set the owner reference yet.
+    /// No Cluster names the control plane or owns it yet.
     NoOwner,
     /// The owner reference names a Cluster that is not there.
     OwnerMissing(String),
@@ -62,7 +62,7 @@ pub enum Membership {
 /// What is awaited before the membership can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// The Cluster has no control plane endpoint.
+    /// Neither the Cluster nor its infrastructure has a control plane endpoint.
     Endpoint,
     /// The cluster's certificates are not complete.
     Certificates,

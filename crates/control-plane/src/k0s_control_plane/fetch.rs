@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k0smotron_api::{
-    capi::{self, Cluster, ContractReference, Machine},
+    capi::{Cluster, ContractReference, Endpoint, Machine},
     control_plane::v1beta2::K0sControlPlane,
     names::{annotations, labels, secrets as contract},
 };
@@ -20,7 +20,7 @@ use kube::{
 };
 
 use super::{
-    Error,
+    Error, cluster,
     kinds::{self, Kinds},
     observed::{Answer, Authority, Owner},
 };
@@ -31,6 +31,8 @@ pub struct Inputs {
     pub plane: Arc<K0sControlPlane>,
     pub owner: Owner,
     pub cluster: Option<Arc<Cluster>>,
+    /// The endpoint of the Cluster's infrastructure; looked for only while the Cluster has none.
+    pub infrastructure_endpoint: Option<Endpoint>,
     /// The control plane's Machines, oldest first.
     pub machines: Vec<Machine>,
     /// Number of the Cluster's other Machines.
@@ -43,6 +45,14 @@ pub struct Inputs {
     pub cloned_from: BTreeMap<String, BTreeMap<String, String>>,
     pub answer: Answer,
     pub now: Timestamp,
+}
+
+impl Inputs {
+    /// Host and port of the API server: the Cluster's, or before it has any those of its infrastructure.
+    pub fn endpoint(&self) -> Option<(&str, u16)> {
+        let infrastructure = || self.infrastructure_endpoint.as_ref()?.address();
+        self.cluster.as_deref()?.endpoint().or_else(infrastructure)
+    }
 }
 
 /// The template of infrastructure machines.
@@ -91,11 +101,12 @@ pub async fn fetch(
     from: &Sources<'_>,
 ) -> Result<Inputs, Error> {
     let namespace = plane.namespace().unwrap_or_default();
-    let (owner, cluster) = owner(plane, &namespace, from).await?;
+    let (owner, cluster) = cluster::owner(plane, &namespace, from).await?;
     let mut inputs = Inputs {
         plane: plane.clone(),
         owner,
         cluster,
+        infrastructure_endpoint: None,
         machines: Vec::new(),
         workers: 0,
         authorities: BTreeMap::new(),
@@ -106,8 +117,8 @@ pub async fn fetch(
         now: Timestamp::now(),
     };
     let label = || plane.labels().get(labels::CLUSTER_NAME).cloned();
-    let Some(cluster) = inputs
-        .cluster
+    let belongs_to = inputs.cluster.clone();
+    let Some(cluster) = belongs_to
         .as_ref()
         .map(|cluster| cluster.name_any())
         .or_else(label)
@@ -115,9 +126,10 @@ pub async fn fetch(
         return Ok(inputs);
     };
     (inputs.machines, inputs.workers) = machines(plane, &namespace, &cluster, from).await?;
-    if inputs.cluster.is_none() || plane.metadata.deletion_timestamp.is_some() {
+    let Some(belongs_to) = belongs_to.filter(|_| plane.metadata.deletion_timestamp.is_none()) else {
         return Ok(inputs);
-    }
+    };
+    inputs.infrastructure_endpoint = cluster::infrastructure_endpoint(&belongs_to, &namespace, from).await?;
     let secrets: Api<Secret> = from.context.api(&namespace);
     let read = |name: String| {
         let secrets = secrets.clone();
@@ -150,34 +162,6 @@ pub async fn fetch(
         inputs.cloned_from = cloned_from(staying(), &namespace, from).await?;
     }
     Ok(inputs)
-}
-
-/// The owning Cluster, by kind and group: the controller flag is set for Clusters with a topology only (contract C22).
-async fn owner(
-    plane: &K0sControlPlane,
-    namespace: &str,
-    from: &Sources<'_>,
-) -> Result<(Owner, Option<Arc<Cluster>>), Error> {
-    let reference = plane
-        .owner_references()
-        .iter()
-        .find(|owner| owner.kind == "Cluster" && owner.api_version.split('/').next() == Some(capi::GROUP));
-    let Some(reference) = reference else {
-        return Ok((Owner::None, None));
-    };
-    if let Some(cluster) = from.clusters.get(namespace, &reference.name) {
-        return Ok((Owner::Found, Some(cluster)));
-    }
-    // The reference may be younger than anything the watch has seen.
-    let api = from.context.api::<Cluster>(namespace);
-    let cluster = api.get_opt(&reference.name).await.map_err(|source| Error::Read {
-        what: format!("Cluster {}", reference.name),
-        source,
-    })?;
-    Ok(match cluster {
-        Some(cluster) => (Owner::Found, Some(Arc::new(cluster))),
-        None => (Owner::Missing(reference.name.clone()), None),
-    })
 }
 
 /// The control plane's Machines, oldest first, and how many others the Cluster has.
@@ -248,7 +232,8 @@ async fn template(plane: &K0sControlPlane, namespace: &str, from: &Sources<'_>) 
     })
 }
 
-async fn api_of(from: &Sources<'_>, group: &str, kind: &str) -> Result<Option<ApiResource>, Error> {
+/// The API that serves a kind.
+pub async fn api_of(from: &Sources<'_>, group: &str, kind: &str) -> Result<Option<ApiResource>, Error> {
     from.kinds
         .api_of(&from.context.client, group, kind)
         .await

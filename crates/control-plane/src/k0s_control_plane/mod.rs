@@ -2,8 +2,8 @@
 //!
 //! | event | what happens |
 //! |---|---|
-//! | Cluster API sets the Cluster as owner | authorities, finalizer |
-//! | the Cluster gets its endpoint | kubeconfig; infrastructure machine, K0sControllerConfig and Machine, all of one name |
+//! | a Cluster names the control plane, or owns it | authorities, finalizer |
+//! | the Cluster or its infrastructure has the endpoint | kubeconfig; infrastructure machine, K0sControllerConfig and Machine, all of one name |
 //! | the API server answers | persisted, then said: the control plane is initialised |
 //! | the API server is away for long, or back | said |
 //! | a Machine of a cluster that never came up is deleted | let go, then replaced |
@@ -16,6 +16,7 @@
 mod apply;
 mod build;
 mod certificates;
+mod cluster;
 mod conditions;
 pub mod decide;
 #[cfg(test)]
@@ -41,16 +42,19 @@ use futures::future::BoxFuture;
 use k0smotron_api::{
     capi::{Cluster, Machine},
     control_plane::v1beta2::K0sControlPlane,
+    infrastructure::v1beta2::RemoteCluster,
     names::labels,
 };
 use k0smotron_k0s::{cluster_config::ConfigError, pki::PkiError};
 use k0smotron_runtime::{Context, Controller, Outcome, ReconcileError, shared::Shared, workload::ClusterKey};
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
+use apply::Applied;
 use decide::{Live, Step};
 use fetch::{Inputs, Sources};
 use kinds::Kinds;
+use observed::Observed;
 use probe::Probes;
 
 /// How soon to look again for what has no event.
@@ -63,33 +67,38 @@ pub fn controller(
     machines: &Shared<Machine>,
 ) -> BoxFuture<'static, ()> {
     let (probes, answered) = Probes::new(context.workloads.clone());
-    let of_cluster = |cluster: &Cluster| {
-        let reference = cluster.spec.control_plane_ref.as_ref();
-        let ours = reference
-            .filter(|reference| reference.is(&K0sControlPlane::group(&()), &K0sControlPlane::kind(&())));
-        let found = ours.zip(cluster.namespace());
-        found.map(|(reference, namespace)| ObjectRef::new(&reference.name).within(&namespace))
-    };
     let known = clusters.clone();
     let by_cluster_name = move |namespace: &str, name: &str| {
         known
             .get(namespace, name)
-            .and_then(|cluster| of_cluster(&cluster))
+            .and_then(|cluster| cluster::control_plane_of(&cluster))
             .into_iter()
             .collect::<Vec<_>>()
     };
     let by_secret = by_cluster_name.clone();
-    let controller = Controller::<K0sControlPlane>::new("k0scontrolplane", context)
+    let standing = clusters.clone();
+    let controller = Controller::<K0sControlPlane>::new("k0scontrolplane", context);
+    let planes = controller.store();
+    let ends = move |plane: &ObjectRef<K0sControlPlane>| {
+        let plane = planes.get(plane);
+        plane.is_some_and(|plane| plane.metadata.deletion_timestamp.is_some())
+    };
+    let controller = controller
         .on(answered)
-        .follows(clusters, move |cluster| of_cluster(cluster).into_iter().collect())
+        // Only its metadata; infrastructure of other providers is heard of by the Cluster.
+        .watches_metadata::<RemoteCluster>("", move |infrastructure| {
+            cluster::control_planes_on(&standing, infrastructure)
+        })
+        .follows(clusters, |cluster| {
+            cluster::control_plane_of(cluster).into_iter().collect()
+        })
         .follows(machines, move |machine| {
-            // Of workers only the end matters: a control plane that is deleted waits for it.
-            if machine.is_control_plane() || machine.is_deleting() {
-                let namespace = machine.namespace().unwrap_or_default();
-                by_cluster_name(&namespace, &machine.spec.cluster_name)
-            } else {
-                Vec::new()
-            }
+            // Of workers only the end matters: a control plane that is deleted waits for it. One that nothing held
+            // goes without having been marked.
+            let namespace = machine.namespace().unwrap_or_default();
+            let mut concerned = by_cluster_name(&namespace, &machine.spec.cluster_name);
+            concerned.retain(|plane| machine.is_control_plane() || machine.is_deleting() || ends(plane));
+            concerned
         })
         .watches_metadata::<Secret>(labels::CLUSTER_NAME, move |secret| {
             // Bootstrap data bears the label too, and says nothing here.
@@ -135,10 +144,20 @@ impl Worker {
         let inputs = fetch::fetch(&plane, answer, &from).await?;
         let observed = observe::observe(&inputs);
         let step = decide::decide(&observed);
-        let built = build::build_beside(&inputs, &observed, &step).await?;
-        let applied = apply::apply(built, &inputs, context).await?;
-        self.probe(&inputs, &step);
-        report::report(&inputs, &observed, &step, &applied, context).await
+        match self.work(&inputs, &observed, &step).await {
+            Ok(applied) => report::report(&inputs, &observed, &step, &applied, context).await,
+            Err(error) => {
+                report::failed(&inputs, observed, &step, &error, context).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn work(&self, inputs: &Inputs, observed: &Observed, step: &Step) -> Result<Applied, Error> {
+        let built = build::build_beside(inputs, observed, step).await?;
+        let applied = apply::apply(built, inputs, &self.context).await?;
+        self.probe(inputs, step);
+        Ok(applied)
     }
 
     /// Asks the API server from now on, or not any more.

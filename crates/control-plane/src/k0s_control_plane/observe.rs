@@ -101,9 +101,9 @@ pub fn sequence(inputs: &Inputs) -> u64 {
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// URL of the API server, once the Cluster has an endpoint.
+/// URL of the API server, once it has an endpoint.
 pub fn endpoint_url(inputs: &Inputs) -> Option<String> {
-    let (host, port) = inputs.cluster.as_deref()?.endpoint()?;
+    let (host, port) = inputs.endpoint()?;
     Some(api_server_url(host, port))
 }
 
@@ -124,8 +124,8 @@ pub fn config_for(inputs: &Inputs, machine: Option<&str>) -> Result<Value, clust
     let cluster = inputs.cluster.as_deref();
     let named = version(inputs).is_some_and(|version| version.names_etcd_members());
     let known = cluster_config::Inputs {
-        endpoint_host: cluster
-            .and_then(Cluster::endpoint)
+        endpoint_host: inputs
+            .endpoint()
             .map(|(host, _)| host.to_owned())
             .unwrap_or_default(),
         pod_cidrs: cluster

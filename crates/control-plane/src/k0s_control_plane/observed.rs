@@ -53,7 +53,7 @@ pub enum KubeconfigState {
 /// The Cluster that the control plane belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// No owner reference yet: Cluster API sets it.
+    /// No owner reference yet, and no Cluster names the control plane.
     None,
     /// Named by the owner reference, and not there.
     Missing(String),
@@ -125,7 +125,7 @@ pub struct Observed {
     pub deleting: bool,
     /// Carries our finalizer.
     pub finalizer: bool,
-    /// The Cluster has a usable control plane endpoint.
+    /// The Cluster, or its infrastructure, has a usable control plane endpoint.
     pub endpoint: bool,
     /// What of the spec cannot be followed.
     pub refusals: Vec<Refusal>,

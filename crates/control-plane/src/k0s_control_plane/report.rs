@@ -4,7 +4,7 @@ use k0smotron_api::{
     control_plane::v1beta2::{K0sControlPlane, K0sControlPlaneStatus},
     names::conditions::types,
 };
-use k0smotron_runtime::{Context, Outcome, status as write};
+use k0smotron_runtime::{Context, Outcome, ReconcileError, controller::chain, status as write};
 use kube::ResourceExt;
 
 use super::{
@@ -65,4 +65,18 @@ pub async fn report(
         }) => Outcome::After(LOOK_AGAIN),
         _ => Outcome::Waiting,
     })
+}
+
+/// Says what was observed and what a pass failed with, which is returned to the controller besides.
+pub async fn failed(inputs: &Inputs, observed: Observed, step: &Step, error: &Error, context: &Context) {
+    // A conflict is over with the next pass.
+    if !error.is_noteworthy() {
+        return;
+    }
+    let plane = inputs.plane.as_ref();
+    let after = status::failed(inputs, observed, step, error.reason(), &chain(error));
+    let api = context.api::<K0sControlPlane>(&plane.namespace().unwrap_or_default());
+    if let Err(error) = write::patch_if_changed(&api, plane, plane.status.as_ref(), &after).await {
+        tracing::info!(error = %chain(&error), "a failure cannot be reported");
+    }
 }

@@ -43,6 +43,25 @@ pub fn status(inputs: &Inputs, observed: &Observed, step: &Step, applied: &Appli
     after
 }
 
+/// The status after a pass that failed with this.
+pub fn failed(
+    inputs: &Inputs,
+    mut observed: Observed,
+    step: &Step,
+    reason: &str,
+    message: &str,
+) -> K0sControlPlaneStatus {
+    if !observed.exists {
+        // Whether that it exists was persisted is not known, and no status may say so before.
+        observed.answer = Answer::NotAsked;
+    }
+    let mut after = status(inputs, &observed, step, &Applied::default());
+    let mut conditions = Conditions::of(&after.conditions, inputs.plane.metadata.generation);
+    conditions.set_false(types::READY, reason, message);
+    after.conditions = conditions.into_vec();
+    after
+}
+
 /// Everything that the status is computed from.
 struct View<'a> {
     inputs: &'a Inputs,

@@ -9,6 +9,7 @@ use k0smotron_e2e_plane::audit::Write;
 use kube::{Api, ResourceExt, api::ListParams};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
+use super::bad_input;
 use crate::{
     cluster::WorkloadCluster,
     progress::{seconds, step},
@@ -18,7 +19,7 @@ use crate::{
 
 /// What `make test` runs: quickstart's own code, once.
 pub async fn smoke() -> Result<()> {
-    with_testbed(async |testbed| {
+    with_testbed(&HOSTS, async |testbed| {
         comes_up_and_goes(testbed).await?;
         println!("passed: 1 passed, 0 failed");
         Ok(())
@@ -28,24 +29,26 @@ pub async fn smoke() -> Result<()> {
 
 /// The whole suite.
 pub async fn all() -> Result<()> {
-    with_testbed(async |testbed| {
+    let hosts = [HOSTS, bad_input::HOSTS].concat();
+    with_testbed(&hosts, async |testbed| {
+        bad_input::run(testbed).await?;
         comes_up_and_goes(testbed).await?;
         is_quiet_at_rest(testbed).await?;
         for _ in 0..2 {
             survives_kills(testbed).await?;
         }
-        println!("passed: 4 passed, 0 failed");
+        println!("passed: 5 passed, 0 failed");
         Ok(())
     })
     .await
 }
 
-async fn with_testbed(scenarios: impl AsyncFnOnce(&Testbed) -> Result<()>) -> Result<()> {
+async fn with_testbed(hosts: &[&str], scenarios: impl AsyncFnOnce(&Testbed) -> Result<()>) -> Result<()> {
     let instance = Purpose::Suite.instance()?;
     testbed::down(instance)
         .await
         .context("what an earlier run left behind")?;
-    let testbed = Testbed::up(instance, &HOSTS).await?;
+    let testbed = Testbed::up(instance, hosts).await?;
     scenarios(&testbed).await?;
     testbed::down(instance).await
 }

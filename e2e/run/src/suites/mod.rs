@@ -1,6 +1,7 @@
 //! Test suites on machines. A failed suite leaves its machines as they are, to be looked at; the next run, or
 //! `e2e down <instance>`, clears them away.
 
+mod bad_input;
 mod machines;
 
 use anyhow::{Result, bail};

@@ -1,0 +1,213 @@
+//! Finds the Cluster of a control plane, and where its API server is to answer.
+//!
+//! Cluster API writes both down, the owner reference and the Cluster's endpoint, but comes around to an object only
+//! once a second. What it writes them from can be read as soon as it is there.
+
+use std::sync::Arc;
+
+use k0smotron_api::{
+    capi::{self, Cluster, ContractReference, Endpoint},
+    control_plane::v1beta2::K0sControlPlane,
+    infrastructure::v1beta2::RemoteCluster,
+};
+use k0smotron_runtime::shared::Shared;
+use kube::{
+    Api, Resource, ResourceExt, api::DynamicObject, core::PartialObjectMeta, runtime::reflector::ObjectRef,
+};
+
+use super::{
+    Error,
+    fetch::{Sources, api_of},
+    observed::Owner,
+};
+
+/// The control plane that a Cluster names, if it is one of ours.
+pub fn control_plane_of(cluster: &Cluster) -> Option<ObjectRef<K0sControlPlane>> {
+    let reference = cluster.spec.control_plane_ref.as_ref();
+    let ours =
+        reference.filter(|reference| reference.is(&K0sControlPlane::group(&()), &K0sControlPlane::kind(&())));
+    let found = ours.zip(cluster.namespace());
+    found.map(|(reference, namespace)| ObjectRef::new(&reference.name).within(&namespace))
+}
+
+/// The control planes whose Cluster has this RemoteCluster for its infrastructure.
+pub fn control_planes_on(
+    clusters: &Shared<Cluster>,
+    infrastructure: &PartialObjectMeta<RemoteCluster>,
+) -> Vec<ObjectRef<K0sControlPlane>> {
+    let name = infrastructure.name_any();
+    let stands_on = |cluster: &Cluster| {
+        let reference = cluster.spec.infrastructure_ref.as_ref();
+        reference.is_some_and(|reference| {
+            reference.is(&RemoteCluster::group(&()), &RemoteCluster::kind(&())) && reference.name == name
+        })
+    };
+    clusters
+        .list(&infrastructure.namespace().unwrap_or_default(), stands_on)
+        .iter()
+        .filter_map(|cluster| control_plane_of(cluster))
+        .collect()
+}
+
+/// The Cluster that the control plane belongs to: the one that owns it, by kind and group, for the controller flag is
+/// set for Clusters with a topology only (contract C22); or the one whose spec names it, before Cluster API made that
+/// the owner.
+pub async fn owner(
+    plane: &K0sControlPlane,
+    namespace: &str,
+    from: &Sources<'_>,
+) -> Result<(Owner, Option<Arc<Cluster>>), Error> {
+    let reference = plane
+        .owner_references()
+        .iter()
+        .find(|owner| owner.kind == "Cluster" && owner.api_version.split('/').next() == Some(capi::GROUP));
+    let Some(reference) = reference else {
+        return naming(plane, namespace, from).await;
+    };
+    if let Some(cluster) = from.clusters.get(namespace, &reference.name) {
+        return Ok((Owner::Found, Some(cluster)));
+    }
+    // The reference may be younger than anything the watch has seen.
+    Ok(match read(&reference.name, namespace, from).await? {
+        Some(cluster) => (Owner::Found, Some(Arc::new(cluster))),
+        None => (Owner::Missing(reference.name.clone()), None),
+    })
+}
+
+/// The one Cluster whose spec names the control plane. Of several none: which it is, Cluster API decides.
+async fn naming(
+    plane: &K0sControlPlane,
+    namespace: &str,
+    from: &Sources<'_>,
+) -> Result<(Owner, Option<Arc<Cluster>>), Error> {
+    let known = from.clusters.list(namespace, |cluster| names(cluster, plane));
+    let [known] = known.as_slice() else {
+        return Ok((Owner::None, None));
+    };
+    // Nobody has confirmed that the two belong together, so it has to be so now, and not only as last seen.
+    let cluster = read(&known.name_any(), namespace, from).await?;
+    Ok(match cluster.filter(|cluster| names(cluster, plane)) {
+        Some(cluster) => (Owner::Found, Some(Arc::new(cluster))),
+        None => (Owner::None, None),
+    })
+}
+
+/// Whether the Cluster's spec names the control plane. One that is being deleted begins nothing any more; it only
+/// finishes.
+fn names(cluster: &Cluster, plane: &K0sControlPlane) -> bool {
+    let begins = cluster.metadata.deletion_timestamp.is_none() || plane.metadata.deletion_timestamp.is_some();
+    begins && control_plane_of(cluster).is_some_and(|named| named == ObjectRef::from_obj(plane))
+}
+
+async fn read(name: &str, namespace: &str, from: &Sources<'_>) -> Result<Option<Cluster>, Error> {
+    let api = from.context.api::<Cluster>(namespace);
+    api.get_opt(name).await.map_err(|source| Error::Read {
+        what: format!("Cluster {name}"),
+        source,
+    })
+}
+
+/// The endpoint that the Cluster's infrastructure offers, while the Cluster has none of its own (contract IC2, IC4).
+pub async fn infrastructure_endpoint(
+    cluster: &Cluster,
+    namespace: &str,
+    from: &Sources<'_>,
+) -> Result<Option<Endpoint>, Error> {
+    let reference = cluster.spec.infrastructure_ref.as_ref();
+    let Some(ContractReference {
+        api_group,
+        kind,
+        name,
+    }) = reference.filter(|_| cluster.endpoint().is_none())
+    else {
+        return Ok(None);
+    };
+    let Some(resource) = api_of(from, api_group, kind).await? else {
+        return Ok(None);
+    };
+    let api: Api<DynamicObject> = Api::namespaced_with(from.context.client.clone(), namespace, &resource);
+    match api.get_opt(name).await {
+        Ok(object) => Ok(object.as_ref().and_then(offered)),
+        // Infrastructure of a group that we may not read: Cluster API copies the endpoint in its own time.
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(None),
+        Err(source) => Err(Error::Read {
+            what: format!("{kind} {name}"),
+            source,
+        }),
+    }
+}
+
+/// The endpoint of an infrastructure cluster, once it says that it is provisioned.
+fn offered(infrastructure: &DynamicObject) -> Option<Endpoint> {
+    let field = |path| infrastructure.data.pointer(path);
+    let provisioned = field("/status/initialization/provisioned")?.as_bool()?;
+    let endpoint: Endpoint = serde_json::from_value(field("/spec/controlPlaneEndpoint")?.clone()).ok()?;
+    (provisioned && endpoint.address().is_some()).then_some(endpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
+        serde_yaml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_cluster_names_its_control_plane() {
+        let plane: K0sControlPlane = yaml(
+            "{apiVersion: controlplane.cluster.x-k8s.io/v1beta2, kind: K0sControlPlane, \
+             metadata: {name: cp, namespace: default}, spec: {version: v1.36.3, machineTemplate: {spec: {infrastructureRef: \
+             {apiGroup: infrastructure.cluster.x-k8s.io, kind: RemoteMachineTemplate, name: t}}}}}",
+        );
+        let cluster = |metadata: &str, kind: &str, name: &str| -> Cluster {
+            yaml(&format!(
+                "{{apiVersion: cluster.x-k8s.io/v1beta2, kind: Cluster, metadata: {{name: demo, {metadata}}}, \
+                 spec: {{controlPlaneRef: {{apiGroup: controlplane.cluster.x-k8s.io, kind: {kind}, name: {name}}}}}}}"
+            ))
+        };
+        let here = "namespace: default";
+        assert!(names(&cluster(here, "K0sControlPlane", "cp"), &plane));
+        assert!(!names(&cluster(here, "K0sControlPlane", "other"), &plane));
+        assert!(!names(&cluster(here, "KubeadmControlPlane", "cp"), &plane));
+        assert!(!names(
+            &cluster("namespace: elsewhere", "K0sControlPlane", "cp"),
+            &plane
+        ));
+        // A Cluster on its way out founds nothing, and its control plane is still its own when that goes too.
+        let at = "2026-01-01T00:00:00Z";
+        let going = cluster(
+            &format!("{here}, deletionTimestamp: '{at}'"),
+            "K0sControlPlane",
+            "cp",
+        );
+        assert!(!names(&going, &plane));
+        let mut deleted = plane;
+        deleted.metadata.deletion_timestamp = going.metadata.deletion_timestamp.clone();
+        assert!(names(&going, &deleted));
+    }
+
+    #[test]
+    fn infrastructure_offers_its_endpoint_once_it_is_provisioned() {
+        let remote = |endpoint: &str, status: &str| -> DynamicObject {
+            yaml(&format!(
+                "{{apiVersion: infrastructure.cluster.x-k8s.io/v1beta2, kind: RemoteCluster, metadata: {{name: demo}}, \
+                 spec: {{controlPlaneEndpoint: {endpoint}}}, status: {status}}}"
+            ))
+        };
+        let there = "{initialization: {provisioned: true}}";
+        let offer = offered(&remote("{host: 10.88.1.10, port: 6443}", there)).unwrap();
+        assert_eq!(offer.address(), Some(("10.88.1.10", 6443)));
+        for (endpoint, status) in [
+            ("{host: 10.88.1.10, port: 6443}", "{}"),
+            (
+                "{host: 10.88.1.10, port: 6443}",
+                "{initialization: {provisioned: false}}",
+            ),
+            ("{host: '', port: 0}", there),
+            ("null", there),
+        ] {
+            assert_eq!(offered(&remote(endpoint, status)), None, "{endpoint} {status}");
+        }
+    }
+}
