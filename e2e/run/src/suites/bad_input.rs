@@ -40,7 +40,7 @@ impl Case {
             name,
             address: address.to_string(),
             spec: "user: root",
-            data: "[true]",
+            data: "['true']",
             pinned: false,
             reason: Some(reason),
         }
