@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     pub prerequisites: Prerequisites,
-    /// The Cluster has a control plane endpoint.
+    /// The Cluster has a control plane endpoint, or who made the config knew it.
     pub endpoint: bool,
     /// What the bootstrap data is made from; looked for only when [`premature`] has nothing against it.
     pub sources: Option<Sources>,

@@ -51,9 +51,7 @@ pub async fn fetch(
     let cluster = belonging.cluster;
     let mut observed = Observed {
         prerequisites: belonging.prerequisites,
-        endpoint: cluster
-            .as_ref()
-            .is_some_and(|cluster| cluster.endpoint().is_some()),
+        endpoint: endpoint_known(config, cluster.as_deref()),
         sources: None,
     };
     let mut inputs = Inputs {
@@ -69,6 +67,13 @@ pub async fn fetch(
         observed.sources = sources(&mut inputs, context).await?;
     }
     Ok((inputs, observed))
+}
+
+/// Whether the cluster has an endpoint. A control plane makes a founder's config when it knows it, and writes it in:
+/// the Cluster, to which Cluster API copies it up to seconds later, is not waited for.
+fn endpoint_known(config: &K0sControllerConfig, cluster: Option<&Cluster>) -> bool {
+    config.annotations().contains_key(annotations::FOUNDS_CLUSTER)
+        || cluster.is_some_and(|cluster| cluster.endpoint().is_some())
 }
 
 /// Looks for what the bootstrap data is made from; what is found goes into `inputs`.
@@ -264,6 +269,27 @@ mod tests {
                 .collect()
         });
         cluster
+    }
+
+    #[test]
+    fn who_made_a_founders_config_knew_the_endpoint() {
+        let config = |annotations: &str| -> K0sControllerConfig {
+            serde_yaml::from_str(&format!(
+                "{{apiVersion: bootstrap.cluster.x-k8s.io/v1beta2, kind: K0sControllerConfig, \
+                 metadata: {{name: demo, annotations: {annotations}}}, spec: {{version: v1.36.3}}}}"
+            ))
+            .unwrap()
+        };
+        let bare = cluster(None);
+        let mut ready = bare.clone();
+        ready.spec.control_plane_endpoint = Some(k0smotron_api::capi::Endpoint {
+            host: "10.88.1.10".to_owned(),
+            port: 6443,
+        });
+        let founds = format!("{{{}: 'true'}}", annotations::FOUNDS_CLUSTER);
+        assert!(endpoint_known(&config(&founds), Some(&bare)));
+        assert!(endpoint_known(&config("{}"), Some(&ready)));
+        assert!(!endpoint_known(&config("{}"), Some(&bare)));
     }
 
     #[test]

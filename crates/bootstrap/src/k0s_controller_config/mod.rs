@@ -7,7 +7,7 @@
 //! | event | what happens |
 //! |---|---|
 //! | a Machine refers to the config | the config is looked at for the first time |
-//! | the Cluster gets an endpoint, is paused or not any more | looked at again |
+//! | the Cluster gets an endpoint (where no control plane wrote it into the config), is paused or not any more | looked at again |
 //! | the Machine goes and nothing holds it | the config goes, and its Secret with it |
 //! | the Secret is deleted | made again for the same Machine, under the same name |
 

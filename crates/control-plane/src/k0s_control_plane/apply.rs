@@ -88,24 +88,8 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
     for (name, condition) in conditions {
         write_condition(&machines, &name, condition).await?;
     }
-    for name in &deletions {
-        ignore_missing(machines.delete(name, &DeleteParams::default()).await.map(drop)).map_err(
-            |source| Error::Delete {
-                name: name.clone(),
-                source,
-            },
-        )?;
-    }
-    for name in &releases {
-        let hook = json!({ "metadata": { "annotations": { annotations::PRE_TERMINATE_HOOK: null } } });
-        let released = machines
-            .patch_metadata(name, &PatchParams::default(), &Patch::Merge(hook))
-            .await;
-        ignore_missing(released.map(drop)).map_err(|source| Error::Release {
-            name: name.clone(),
-            source,
-        })?;
-    }
+    // At once: a Machine seen as deleted and still held is looked at again only a second later.
+    futures::future::try_join(delete(&machines, &deletions), release(&machines, &releases)).await?;
     if let (Some(id), Some(cluster)) = (cluster_id, &inputs.cluster) {
         let api = context.api::<Cluster>(&namespace);
         let annotation = json!({ "metadata": { "annotations": { annotations::CLUSTER_ID: id } } });
@@ -125,6 +109,32 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
             .map_err(mark)?;
     }
     Ok(applied)
+}
+
+async fn delete(machines: &Api<Machine>, names: &[String]) -> Result<(), Error> {
+    for name in names {
+        let deleted = machines.delete(name, &DeleteParams::default()).await;
+        ignore_missing(deleted.map(drop)).map_err(|source| Error::Delete {
+            name: name.clone(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Removes the pre-terminate hooks of Machines.
+async fn release(machines: &Api<Machine>, names: &[String]) -> Result<(), Error> {
+    for name in names {
+        let hook = json!({ "metadata": { "annotations": { annotations::PRE_TERMINATE_HOOK: null } } });
+        let released = machines
+            .patch_metadata(name, &PatchParams::default(), &Patch::Merge(hook))
+            .await;
+        ignore_missing(released.map(drop)).map_err(|source| Error::Release {
+            name: name.clone(),
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 fn mark(source: kube::Error) -> Error {

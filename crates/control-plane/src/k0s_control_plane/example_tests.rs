@@ -16,7 +16,7 @@ use super::{
     fetch::{FoundTemplate, Inputs, Template},
     observe::observe,
     observed::{Answer, Owner},
-    status::status,
+    status::{failed, status},
 };
 
 const PLANE: &str = "
@@ -86,6 +86,7 @@ fn inputs() -> Inputs {
         plane: Arc::new(yaml::<K0sControlPlane>(PLANE)),
         owner: Owner::Found,
         cluster: Some(Arc::new(yaml::<Cluster>(CLUSTER))),
+        infrastructure_endpoint: None,
         machines: Vec::new(),
         workers: 0,
         authorities: BTreeMap::new(),
@@ -293,6 +294,66 @@ fn a_kubeconfig_follows_the_endpoint() {
     assert_eq!(present.metadata.name.as_deref(), Some("demo-kubeconfig"));
     let facts = k0smotron_k0s::kubeconfig::facts_of(secrecy::ExposeSecret::expose_secret(&content)).unwrap();
     assert_eq!(facts.server, "https://[fd00::1]:6443");
+}
+
+#[test]
+fn the_infrastructures_endpoint_does_until_the_cluster_has_one() {
+    let mut early = inputs();
+    let mut cluster = Cluster::clone(early.cluster.as_ref().unwrap());
+    let later = cluster.spec.control_plane_endpoint.take().unwrap();
+    early.cluster = Some(Arc::new(cluster));
+    assert!(built(&early).creation.is_none() && built(&early).kubeconfig.is_none());
+
+    early.infrastructure_endpoint = Some(later);
+    let (now, before) = (built(&inputs()), built(&early));
+    assert!(before.kubeconfig.is_some());
+    let (now, before) = (now.creation.unwrap(), before.creation.unwrap());
+    assert_eq!(now.config, before.config);
+    assert_eq!(now.machine.metadata, before.machine.metadata);
+
+    // The Cluster's own wins.
+    let mut both = inputs();
+    both.infrastructure_endpoint = Some(k0smotron_api::capi::Endpoint {
+        host: "10.88.1.99".to_owned(),
+        port: 6443,
+    });
+    assert_eq!(both.endpoint(), Some(("10.88.1.10", 6443)));
+}
+
+#[test]
+fn a_pass_that_failed_says_so_and_what_was_seen() {
+    let mut fresh = inputs();
+    let mut cluster = Cluster::clone(fresh.cluster.as_ref().unwrap());
+    let endpoint = cluster.spec.control_plane_endpoint.take();
+    fresh.cluster = Some(Arc::new(cluster.clone()));
+    let (mut fresh, waiting) = after(fresh, Answer::NotAsked);
+    let line = |status: &K0sControlPlaneStatus, of: &str| {
+        said(status)
+            .into_iter()
+            .find(|line| line.starts_with(of))
+            .unwrap()
+    };
+    assert!(line(&waiting, "Ready=").contains("no control plane endpoint"));
+
+    cluster.spec.control_plane_endpoint = endpoint;
+    fresh.cluster = Some(Arc::new(cluster));
+    // It answers, and what would have persisted that may be just what failed.
+    fresh.answer = Answer::Yes {
+        cluster_uid: "abc".to_owned(),
+    };
+    let observed = observe(&fresh);
+    let step = decide(&observed);
+    let after = failed(&fresh, observed, &step, "TemplateFailed", "forbidden");
+    assert_eq!(line(&after, "Ready="), "Ready=False TemplateFailed forbidden");
+    assert!(
+        said(&after)
+            .iter()
+            .all(|line| !line.contains("no control plane endpoint")),
+        "{:?}",
+        said(&after)
+    );
+    assert!(!after.control_plane_initialized());
+    assert!(line(&after, "Initialized=").starts_with("Initialized=False"));
 }
 
 #[test]
