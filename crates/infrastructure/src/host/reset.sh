@@ -85,7 +85,7 @@ for attempt in 1 2; do
     if [ -n "$socket" ]; then set -- "$@" "--cri-socket=$socket"; fi
     if within 45 "$k0s" "$@"; then break; fi
     for process in $(processes); do kill -9 "$process" 2>/dev/null; done
-    sleep "$attempt"
+    if [ "$attempt" = 1 ]; then sleep 1; fi
 done
 
 # Without the binary, or when it gave up half way, the units at least must not start anything again.
@@ -107,8 +107,12 @@ if [ -d "$data" ]; then find "$data" -depth -type d -exec rmdir {} + 2>/dev/null
 remaining=$(processes)
 if [ -n "$remaining" ]; then
     for process in $remaining; do kill -9 "$process" 2>/dev/null; done
-    sleep 1
-    remaining=$(processes | tr '\n' ' ')
+    # Mostly gone at once. Not every sleep knows fractions.
+    for pause in 0.1 0.4 1; do
+        sleep "$pause" 2>/dev/null || sleep 1
+        remaining=$(processes | tr '\n' ' ')
+        if [ -z "$remaining" ]; then break; fi
+    done
     if [ -n "$remaining" ]; then leave "processes of k0s still run: $remaining"; fi
 fi
 if has_unit; then leave "the k0s service is still installed"; fi

@@ -8,13 +8,13 @@ use kube::ResourceExt;
 pub enum Verdict {
     /// Nothing is done, because of this.
     Paused(String),
-    /// Cluster API has not adopted it yet.
+    /// No Cluster names it.
     WaitingForOwner,
     /// There is nothing (more) to provision.
     Provisioned,
 }
 
-/// `None`: the object is left alone.
+/// `None`: the object is left alone. `has_owner`: a Cluster has it, or names it and is about to.
 pub fn decide(object: &RemoteCluster, has_owner: bool, paused: Option<String>) -> Option<Verdict> {
     // Somebody else provisions it, and writes its status (contract IC8).
     if object.annotations().contains_key(annotations::MANAGED_BY)

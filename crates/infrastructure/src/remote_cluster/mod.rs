@@ -11,7 +11,7 @@ use k0smotron_api::{capi::Cluster, infrastructure::v1beta2::RemoteCluster};
 use k0smotron_runtime::{Context, Controller, Outcome, ReconcileError, shared::Shared, status};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
-use crate::belonging::{core_owner, paused};
+use crate::belonging::{adopter, belongs_to, core_owner, paused};
 
 /// Runs the controller until dropped.
 pub async fn run(context: Context, clusters: Shared<Cluster>) {
@@ -19,14 +19,10 @@ pub async fn run(context: Context, clusters: Shared<Cluster>) {
     let store = controller.store();
     controller
         .follows(&clusters, move |cluster| {
-            let namespace = cluster.namespace();
             store
                 .state()
                 .iter()
-                .filter(|object| {
-                    object.namespace() == namespace
-                        && core_owner(object.as_ref(), "Cluster") == Some(cluster.name_any())
-                })
+                .filter(|object| belongs_to(object.as_ref(), cluster))
                 .map(|object| ObjectRef::from(object.as_ref()))
                 .collect()
         })
@@ -42,7 +38,7 @@ async fn reconcile(
     let namespace = object.namespace().unwrap_or_default();
     let owner = core_owner(object.as_ref(), "Cluster");
     let cluster = match &owner {
-        None => None,
+        None => adopter(object.as_ref(), &clusters),
         Some(name) => match clusters.get(&namespace, name) {
             Some(cluster) => Some(cluster),
             // The reference may be younger than what the watch has seen.
@@ -54,8 +50,9 @@ async fn reconcile(
                 .map(Arc::new),
         },
     };
+    let has_owner = owner.is_some() || cluster.is_some();
     let paused = paused(object.as_ref(), cluster.as_deref());
-    let Some(verdict) = decide::decide(&object, owner.is_some(), paused) else {
+    let Some(verdict) = decide::decide(&object, has_owner, paused) else {
         return Ok(Outcome::Waiting);
     };
     let before = object.status.clone().unwrap_or_default();

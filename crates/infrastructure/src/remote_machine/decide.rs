@@ -132,7 +132,7 @@ pub fn decide(observed: &Observed) -> Step {
             reserve: lost_reservation(observed),
         };
     }
-    if !cluster.infrastructure_provisioned() {
+    if !cluster.infrastructure_provisioned() && !observed.nothing_to_provision {
         let message = format!("waiting for the infrastructure of Cluster {}", cluster.name_any());
         return Step::wait(WAITING_FOR_CLUSTER_INFRASTRUCTURE_READY, message);
     }

@@ -63,6 +63,7 @@ fn world(machine: Arc<RemoteMachine>) -> Observed {
         now: NOW.parse().unwrap(),
         owner: Some(("m".into(), Some(Arc::new(read(owner))))),
         cluster: Some(Arc::new(read(cluster))),
+        nothing_to_provision: false,
         paused: None,
         entries: Vec::new(),
         others: Vec::new(),
@@ -134,6 +135,11 @@ fn a_machine_goes_from_nothing_to_its_provider_id() {
         with(&|o| Arc::make_mut(o.cluster.as_mut().unwrap()).status = None),
         "wait WaitingForClusterInfrastructureReady"
     );
+    let endpoint_only = |o: &mut Observed| {
+        Arc::make_mut(o.cluster.as_mut().unwrap()).status = None;
+        o.nothing_to_provision = true;
+    };
+    assert_eq!(with(&endpoint_only), "Provision { number: 0 }");
     assert_eq!(with(&|o| o.data = Data::Unread), "wait WaitingForBootstrapData");
     assert_eq!(
         with(&|o| o.data = Data::Missing("d".into())),

@@ -17,11 +17,12 @@ use secrecy::SecretString;
 use super::{
     Error,
     attempts::Attempts,
+    early,
     observed::{Data, Key, Observed},
     plan,
 };
 use crate::{
-    belonging::{core_owner, paused},
+    belonging::{adopter, core_owner, paused},
     pool::{self, Claims},
 };
 
@@ -43,7 +44,7 @@ pub struct Sources {
 pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Observed, Error> {
     let namespace = machine.namespace().unwrap_or_default();
     let owner = match core_owner(machine.as_ref(), "Machine") {
-        None => None,
+        None => adopter(machine.as_ref(), &sources.machines).map(|owner| (owner.name_any(), Some(owner))),
         Some(name) => {
             let owner = owner(sources, &namespace, &name).await?;
             Some((name, owner))
@@ -76,11 +77,15 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
     } else {
         others(sources, &machine)
     };
-    let data_secret = owner
-        .as_ref()
-        .and_then(|(_, owner)| owner.as_ref())
-        .and_then(|owner| owner.spec.bootstrap.data_secret_name.clone())
-        .filter(|name| !is_deleting && !is_provisioned && !name.is_empty());
+    let is_wanted = !is_deleting && !is_provisioned;
+    let data_secret = match &owner {
+        Some((_, Some(owner))) if is_wanted => early::data_secret(&sources.context, owner).await?,
+        _ => None,
+    };
+    let nothing_to_provision = match &cluster {
+        Some(cluster) if is_wanted => early::nothing_to_provision(&sources.context, cluster).await?,
+        _ => false,
+    };
     let data = match data_secret {
         None => Data::Unread,
         Some(name) => data(sources, &machine, &namespace, name).await?,
@@ -100,6 +105,7 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
         machine,
         owner,
         cluster,
+        nothing_to_provision,
         entries,
         others,
         data,

@@ -12,6 +12,7 @@
 mod apply;
 mod attempts;
 mod decide;
+mod early;
 mod fetch;
 mod observed;
 mod peers;
@@ -29,15 +30,19 @@ mod report_tests;
 use std::{sync::Arc, time::Duration};
 
 use k0smotron_api::{
+    bootstrap::{
+        self,
+        v1beta2::{K0sControllerConfig, K0sWorkerConfig},
+    },
     capi::{Cluster, Machine},
     infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine},
     names::conditions::reasons::HOST_IN_USE,
 };
 use k0smotron_runtime::{Context, Controller, Outcome, ReconcileError, shared::Shared, status};
 use k0smotron_ssh::Transport;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
-    ResourceExt,
+    Resource, ResourceExt,
     runtime::reflector::{ObjectRef, Store},
 };
 
@@ -48,7 +53,7 @@ use self::{
     fetch::{Sources, fetch},
 };
 use crate::{
-    belonging::core_owner,
+    belonging::belongs_to,
     pool::{self, Claims},
 };
 
@@ -85,16 +90,13 @@ pub async fn run(
         transport,
     };
     let (of_machine, of_cluster, of_secret) = (sources.clone(), sources.clone(), sources.clone());
+    let (of_controller_config, of_worker_config) = (sources.clone(), sources.clone());
     let of_pool = sources.remote_machines.clone();
     controller
         .on(provisioned)
         .on(cleaned)
         .follows(&machines, move |machine| {
-            owned(
-                &of_machine.remote_machines,
-                machine.namespace().as_deref(),
-                &machine.name_any(),
-            )
+            owned(&of_machine.remote_machines, machine)
         })
         .follows(&clusters, move |cluster| {
             let namespace = cluster.namespace().unwrap_or_default();
@@ -104,7 +106,7 @@ pub async fn run(
                     machine.spec.cluster_name == cluster.name_any()
                 })
                 .iter()
-                .flat_map(|machine| owned(&of_cluster.remote_machines, Some(&namespace), &machine.name_any()))
+                .flat_map(|machine| owned(&of_cluster.remote_machines, machine))
                 .collect()
         })
         // A slot that is free is for whoever waits; an entry that changed is for whoever has it.
@@ -126,23 +128,50 @@ pub async fn run(
             });
             let uses = |machine: &Machine| machine.spec.bootstrap.data_secret_name.as_deref() == Some(&name);
             for machine in of_secret.machines.list(&namespace, uses) {
-                found.extend(owned(
-                    &of_secret.remote_machines,
-                    Some(&namespace),
-                    &machine.name_any(),
-                ));
+                found.extend(owned(&of_secret.remote_machines, &machine));
             }
             found
+        })
+        // Configs of ours, whose data is taken before Cluster API says it again. Nothing waits for these watches: with
+        // another bootstrap provider their kinds do not exist.
+        .watches_metadata::<K0sControllerConfig>("", move |config| {
+            awaiting(
+                &of_controller_config,
+                &K0sControllerConfig::kind(&()),
+                &config.metadata,
+            )
+        })
+        .watches_metadata::<K0sWorkerConfig>("", move |config| {
+            awaiting(&of_worker_config, &K0sWorkerConfig::kind(&()), &config.metadata)
         })
         .run(move |machine| reconcile(machine, sources.clone()))
         .await;
 }
 
 /// The RemoteMachines of a Machine.
-fn owned(store: &Store<RemoteMachine>, namespace: Option<&str>, name: &str) -> Vec<ObjectRef<RemoteMachine>> {
-    select(store, namespace, |machine| {
-        core_owner(machine, "Machine").as_deref() == Some(name)
+fn owned(store: &Store<RemoteMachine>, machine: &Machine) -> Vec<ObjectRef<RemoteMachine>> {
+    select(store, machine.namespace().as_deref(), |object| {
+        belongs_to(object, machine)
     })
+}
+
+/// The RemoteMachines whose Machine has not got the bootstrap data of this config yet.
+fn awaiting(sources: &Sources, kind: &str, config: &ObjectMeta) -> Vec<ObjectRef<RemoteMachine>> {
+    let (namespace, name) = (config.namespace.as_deref(), config.name.as_deref());
+    let awaits = |machine: &Machine| {
+        let bootstrap = &machine.spec.bootstrap;
+        let reference = bootstrap.config_ref.as_ref();
+        bootstrap.data_secret_name.is_none()
+            && reference.is_some_and(|reference| {
+                reference.is(bootstrap::GROUP, kind) && Some(reference.name.as_str()) == name
+            })
+    };
+    sources
+        .machines
+        .list(namespace.unwrap_or_default(), awaits)
+        .iter()
+        .flat_map(|machine| owned(&sources.remote_machines, machine))
+        .collect()
 }
 
 fn select(

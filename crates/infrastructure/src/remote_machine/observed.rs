@@ -17,9 +17,12 @@ use crate::host::{Problem, redact::Secrets, script::Bootstrap};
 pub struct Observed {
     pub machine: Arc<RemoteMachine>,
     pub now: Timestamp,
-    /// Name of the owner as the owner reference has it, and the Machine itself if it is there.
+    /// Name of the owner as the owner reference has it, or of the Machine that names this object before it has one; and
+    /// the Machine itself if it is there.
     pub owner: Option<(String, Option<Arc<Machine>>)>,
     pub cluster: Option<Arc<Cluster>>,
+    /// The Cluster's infrastructure has nothing to provision: it is ready before Cluster API says so.
+    pub nothing_to_provision: bool,
     /// Why nothing may be done.
     pub paused: Option<String>,
     /// The entries of the machine's pool, and the one whose host it uses.
