@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -40,6 +40,8 @@ pub struct Timeline {
 pub struct WorkloadCluster<'a> {
     pub name: String,
     pub namespace: String,
+    /// Seconds since the epoch.
+    pub begun: u64,
     testbed: &'a Testbed,
     client: Client,
 }
@@ -51,6 +53,7 @@ impl<'a> WorkloadCluster<'a> {
         Ok(Self {
             name: name.to_owned(),
             namespace: "default".to_owned(),
+            begun: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs(),
             testbed,
             client: testbed.plane.client()?,
         })

@@ -88,7 +88,11 @@ async fn check(testbed: &Testbed, cluster: &WorkloadCluster<'_>) -> Result<()> {
         "etcd members: {members}"
     );
     for (host, unit) in [(HOSTS[0], "k0scontroller"), (HOSTS[1], "k0sworker")] {
-        let count = format!("journalctl -b -u {unit} -o cat | grep -c '^Started {unit}' || true");
+        // Earlier scenarios had clusters on the same machines.
+        let count = format!(
+            "journalctl -b -u {unit} -o cat --since @{} | grep -c '^Started {unit}' || true",
+            cluster.begun
+        );
         let started = testbed.machine(host)?.exec(&count).await?;
         ensure!(
             started.trim() == "1",
