@@ -53,7 +53,9 @@ impl<'a> WorkloadCluster<'a> {
         Ok(Self {
             name: name.to_owned(),
             namespace: "default".to_owned(),
-            begun: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs(),
+            begun: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)?
+                .as_secs(),
             testbed,
             client: testbed.plane.client()?,
         })

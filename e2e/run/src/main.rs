@@ -61,7 +61,10 @@ async fn main() -> ExitCode {
         Err(error) => {
             // The causes on a line each; a backtrace of the harness helps nobody.
             eprintln!("error: {error}");
-            error.chain().skip(1).for_each(|cause| eprintln!("  because: {cause}"));
+            error
+                .chain()
+                .skip(1)
+                .for_each(|cause| eprintln!("  because: {cause}"));
             ExitCode::FAILURE
         }
     }

@@ -38,6 +38,9 @@ for role in controller worker; do
     if [ -n "$root" ]; then continue; fi
     if [ -e "/etc/systemd/system/$name.service" ] && command -v systemctl >/dev/null; then
         within 20 systemctl stop "$name" || systemctl kill -s KILL "$name"
+        # A worker may end with an error when it is stopped; systemd remembers that beyond the unit's end, and k0s
+        # installs nothing over a failed service.
+        systemctl reset-failed "$name" 2>/dev/null
     elif [ -e "/etc/init.d/$name" ]; then
         if command -v rc-service >/dev/null; then within 20 rc-service "$name" stop; else within 20 service "$name" stop; fi
     elif [ -e "/etc/init/$name.conf" ]; then

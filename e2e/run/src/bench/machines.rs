@@ -207,7 +207,7 @@ async fn by_hand(testbed: &Testbed) -> Result<Figures> {
         ssh::run(
             key,
             host,
-            "k0s stop; k0s reset; rm -f /etc/k0s.yaml /etc/k0s.token",
+            "k0s stop; systemctl reset-failed; k0s reset; rm -f /etc/k0s.yaml /etc/k0s.token",
         )
         .await?;
     }
