@@ -10,7 +10,7 @@
 //! | [`metadata`] | finalizers and annotations, written against the version that was read |
 //! | [`status`], [`conditions`] | what a controller says of an object, written only when it changed |
 //! | [`events`] | Kubernetes events, aggregated |
-//! | [`secrets`] | contract Secrets: look up or create |
+//! | [`secrets`] | contract Secrets |
 //! | [`workload`] | the one way to talk to workload clusters |
 //! | [`leadership`], [`metrics`], [`server`] | leases, metrics, and the HTTP endpoints of the process |
 

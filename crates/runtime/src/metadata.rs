@@ -62,25 +62,6 @@ where
     patch(api, object, json!({ "annotations": changes })).await
 }
 
-/// As [`annotate`], for labels.
-pub async fn label<K>(
-    api: &Api<K>,
-    object: &K,
-    changes: &BTreeMap<&str, Option<String>>,
-) -> Result<K, kube::Error>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
-{
-    let present = object.labels();
-    if changes
-        .iter()
-        .all(|(key, value)| present.get(*key) == value.as_ref())
-    {
-        return Ok(object.clone());
-    }
-    patch(api, object, json!({ "labels": changes })).await
-}
-
 /// Merges `metadata` into the object's, if it is still the version that was read.
 async fn patch<K>(api: &Api<K>, object: &K, mut metadata: Value) -> Result<K, kube::Error>
 where

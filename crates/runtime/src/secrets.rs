@@ -1,9 +1,8 @@
-//! Contract Secrets (contract C13, C14): type and label that Cluster API asks for, looked up before they are made.
+//! Contract Secrets (contract C13, C14): type and label that Cluster API asks for.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use kube::{Api, api::PostParams};
 
 /// Type of the Secrets of the contract.
 pub const CLUSTER_SECRET_TYPE: &str = "cluster.x-k8s.io/secret";
@@ -35,28 +34,6 @@ pub fn cluster_secret(
     )]));
     secret.metadata.owner_references = owner.map(|owner| vec![owner]);
     secret
-}
-
-/// The Secret of that name, made if there is none. One that somebody else made is returned as it is.
-///
-/// # Errors
-/// Whatever the API answers, and what `make` fails with.
-pub async fn look_up_or_create<E>(
-    api: &Api<Secret>,
-    name: &str,
-    make: impl FnOnce() -> Result<Secret, E>,
-) -> Result<Secret, E>
-where
-    E: From<kube::Error>,
-{
-    if let Some(secret) = api.get_opt(name).await? {
-        return Ok(secret);
-    }
-    match api.create(&PostParams::default(), &make()?).await {
-        Ok(secret) => Ok(secret),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(api.get(name).await?),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// A value of the Secret as text; `None` when it is missing or no UTF-8.

@@ -169,11 +169,6 @@ where
             slot.abort.abort();
         }
     }
-
-    /// Asks for the object to be reconciled now.
-    pub fn wake(&self, object: &K) {
-        let _ = self.inner.finished.send(ObjectRef::from(object));
-    }
 }
 
 #[cfg(test)]
