@@ -59,7 +59,7 @@ fn definitions_are_small() {
         .map(|crd| serde_json::to_string(crd).unwrap().len())
         .collect();
     assert!(sizes.iter().all(|size| *size < 256 * KIB), "{sizes:?}");
-    assert!(sizes.iter().sum::<usize>() < 300 * KIB, "{sizes:?}");
+    assert!(sizes.iter().sum::<usize>() < 1024 * KIB, "{sizes:?}");
 }
 
 /// Contract G1, G2, G5, G7, G14.
@@ -93,6 +93,9 @@ fn definitions_follow_the_contract() {
                 continue;
             };
             assert!(version.subresources.unwrap().status.is_some(), "{name}");
+            if !version.storage {
+                continue;
+            }
             let fields = status.properties.unwrap();
             assert!(fields.contains_key("observedGeneration"), "{name}");
             let conditions = &fields["conditions"];
@@ -129,10 +132,12 @@ fn control_planes_scale() {
         .into_iter()
         .find(|crd| crd.spec.names.kind == "K0sControlPlane")
         .unwrap();
-    let scale = crd.spec.versions[0].subresources.clone().unwrap().scale.unwrap();
-    assert_eq!(scale.spec_replicas_path, ".spec.replicas");
-    assert_eq!(scale.status_replicas_path, ".status.replicas");
-    assert_eq!(scale.label_selector_path.as_deref(), Some(".status.selector"));
+    for version in crd.spec.versions {
+        let scale = version.subresources.unwrap().scale.unwrap();
+        assert_eq!(scale.spec_replicas_path, ".spec.replicas");
+        assert_eq!(scale.status_replicas_path, ".status.replicas");
+        assert_eq!(scale.label_selector_path.as_deref(), Some(".status.selector"));
+    }
 }
 
 /// `kubectl explain` has a sentence for every field, no field is nullable, and what is required has no default.

@@ -1,0 +1,79 @@
+//! The CustomResourceDefinitions that are installed: one for each kind, with all versions of the kind.
+//!
+//! For: which kinds there are, which version is stored, and how versions are converted. Not for: what is true of every schema, which is
+//! [`schema`].
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceConversion, CustomResourceDefinition, ServiceReference, WebhookClientConfig,
+    WebhookConversion,
+};
+use kube::CustomResourceExt;
+
+use crate::{bootstrap, control_plane, infrastructure, schema};
+
+/// Whether versions are converted by our webhook server. Without it the API server only rewrites `apiVersion`.
+const CONVERTED_BY_WEBHOOK: bool = false;
+
+/// Every CustomResourceDefinition that k0smotron installs, ordered by name.
+///
+/// The schemas are tidied (see [`schema::tidy`]) so that they read like the ones of other Cluster API providers.
+#[must_use]
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    let mut crds = vec![
+        one(bootstrap::v1beta2::K0sControllerConfig::crd()),
+        one(bootstrap::v1beta2::K0sWorkerConfig::crd()),
+        one(bootstrap::v1beta2::K0sWorkerConfigTemplate::crd()),
+        one(control_plane::v1beta2::K0sControlPlane::crd()),
+        one(infrastructure::v1beta2::PooledRemoteMachine::crd()),
+        one(infrastructure::v1beta2::RemoteCluster::crd()),
+        one(infrastructure::v1beta2::RemoteClusterTemplate::crd()),
+        one(infrastructure::v1beta2::RemoteMachine::crd()),
+        one(infrastructure::v1beta2::RemoteMachineTemplate::crd()),
+    ];
+    crds.iter_mut().for_each(schema::tidy);
+    crds.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    crds
+}
+
+/// A kind that has one version only.
+fn one(v1beta2: CustomResourceDefinition) -> CustomResourceDefinition {
+    v1beta2
+}
+
+/// A kind that is stored as v1beta2 and served as v1beta1 too. Names come from v1beta2, labels from both.
+#[allow(dead_code)] // until the first kind has two versions
+fn both(
+    v1beta1: CustomResourceDefinition,
+    mut v1beta2: CustomResourceDefinition,
+) -> CustomResourceDefinition {
+    let labels = v1beta2.metadata.labels.get_or_insert_default();
+    for (key, value) in v1beta1.metadata.labels.into_iter().flatten() {
+        labels.entry(key).or_insert(value);
+    }
+    let served = v1beta1.spec.versions.into_iter().map(|mut version| {
+        version.storage = false;
+        version
+    });
+    v1beta2.spec.versions = served.chain(v1beta2.spec.versions).collect();
+    v1beta2.spec.conversion = CONVERTED_BY_WEBHOOK.then(conversion);
+    v1beta2
+}
+
+/// Conversion by our webhook server. Its certificate authority is filled in where it runs; kustomize and clusterctl adapt the names.
+fn conversion() -> CustomResourceConversion {
+    CustomResourceConversion {
+        strategy: "Webhook".to_owned(),
+        webhook: Some(WebhookConversion {
+            client_config: Some(WebhookClientConfig {
+                service: Some(ServiceReference {
+                    namespace: "k0smotron".to_owned(),
+                    name: "webhook-service".to_owned(),
+                    path: Some("/convert".to_owned()),
+                    port: Some(443),
+                }),
+                ..WebhookClientConfig::default()
+            }),
+            conversion_review_versions: vec!["v1".to_owned()],
+        }),
+    }
+}
