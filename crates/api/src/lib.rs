@@ -5,6 +5,7 @@
 //!
 //! - [`bootstrap`], [`control_plane`], [`infrastructure`]: our own kinds, one module per API version.
 //! - [`capi`], [`k0s_objects`]: read models of Cluster API's and k0s' own kinds: only the fields a provider reads, each optional.
+//! - [`validation`]: the rules that schemas cannot say, and defaults.
 //! - [`names`]: keys and names of the contract and of this project.
 //! - [`crds`]: the CustomResourceDefinitions that are installed, generated from the types.
 
@@ -20,5 +21,6 @@ pub mod k0s_objects;
 pub mod meta;
 pub mod names;
 pub mod schema;
+pub mod validation;
 
 pub use definitions::crds;

@@ -1,0 +1,33 @@
+//! Values that are written as text, and what they have to look like. Every check takes any text and says what to write instead.
+
+pub mod addresses;
+pub mod cron;
+pub mod duration;
+pub mod names;
+pub mod quantity;
+
+pub use addresses::{host, network};
+pub(super) use names::metadata;
+
+use super::{field::Field, report::Report};
+
+/// The field, when set, is a host.
+pub(super) fn address(field: &Field<'_>, report: &mut Report) {
+    if let Some(text) = field.text() {
+        report.check(field, host(text));
+    }
+}
+
+/// The field, when set, names an object.
+pub(super) fn reference(field: &Field<'_>, report: &mut Report) {
+    if let Some(text) = field.text() {
+        report.check(field, names::object(text));
+    }
+}
+
+/// The field, when set to anything but 0, is a port.
+pub(super) fn port(field: &Field<'_>, report: &mut Report) {
+    if field.integer().is_some_and(|port| !(0..=65535).contains(&port)) {
+        report.error(field, "is not a port; use one from 1 to 65535");
+    }
+}
