@@ -5,6 +5,7 @@
 //!
 //! - [`bootstrap`], [`control_plane`], [`infrastructure`]: our own kinds, one module per API version.
 //! - [`capi`], [`k0s_objects`]: read models of Cluster API's and k0s' own kinds: only the fields a provider reads, each optional.
+//! - [`conversion`]: from one version of a kind to the other, without loss.
 //! - [`validation`]: the rules that schemas cannot say, and defaults.
 //! - [`names`]: keys and names of the contract and of this project.
 //! - [`crds`]: the CustomResourceDefinitions that are installed, generated from the types.
@@ -15,6 +16,7 @@
 pub mod bootstrap;
 pub mod capi;
 pub mod control_plane;
+pub mod conversion;
 mod definitions;
 pub mod infrastructure;
 pub mod k0s_objects;
