@@ -20,28 +20,53 @@ const CONVERTED_BY_WEBHOOK: bool = false;
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let mut crds = vec![
-        one(bootstrap::v1beta2::K0sControllerConfig::crd()),
-        one(bootstrap::v1beta2::K0sWorkerConfig::crd()),
-        one(bootstrap::v1beta2::K0sWorkerConfigTemplate::crd()),
-        one(control_plane::v1beta2::K0sControlPlane::crd()),
-        one(infrastructure::v1beta2::PooledRemoteMachine::crd()),
-        one(infrastructure::v1beta2::RemoteCluster::crd()),
-        one(infrastructure::v1beta2::RemoteClusterTemplate::crd()),
-        one(infrastructure::v1beta2::RemoteMachine::crd()),
-        one(infrastructure::v1beta2::RemoteMachineTemplate::crd()),
+        both(
+            bootstrap::v1beta1::K0sControllerConfig::crd(),
+            bootstrap::v1beta2::K0sControllerConfig::crd(),
+        ),
+        both(
+            bootstrap::v1beta1::K0sWorkerConfig::crd(),
+            bootstrap::v1beta2::K0sWorkerConfig::crd(),
+        ),
+        both(
+            bootstrap::v1beta1::K0sWorkerConfigTemplate::crd(),
+            bootstrap::v1beta2::K0sWorkerConfigTemplate::crd(),
+        ),
+        both(
+            control_plane::v1beta1::K0sControlPlane::crd(),
+            control_plane::v1beta2::K0sControlPlane::crd(),
+        ),
+        both(
+            control_plane::v1beta1::K0sControlPlaneTemplate::crd(),
+            control_plane::v1beta2::K0sControlPlaneTemplate::crd(),
+        ),
+        both(
+            infrastructure::v1beta1::PooledRemoteMachine::crd(),
+            infrastructure::v1beta2::PooledRemoteMachine::crd(),
+        ),
+        both(
+            infrastructure::v1beta1::RemoteCluster::crd(),
+            infrastructure::v1beta2::RemoteCluster::crd(),
+        ),
+        both(
+            infrastructure::v1beta1::RemoteClusterTemplate::crd(),
+            infrastructure::v1beta2::RemoteClusterTemplate::crd(),
+        ),
+        both(
+            infrastructure::v1beta1::RemoteMachine::crd(),
+            infrastructure::v1beta2::RemoteMachine::crd(),
+        ),
+        both(
+            infrastructure::v1beta1::RemoteMachineTemplate::crd(),
+            infrastructure::v1beta2::RemoteMachineTemplate::crd(),
+        ),
     ];
     crds.iter_mut().for_each(schema::tidy);
     crds.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     crds
 }
 
-/// A kind that has one version only.
-fn one(v1beta2: CustomResourceDefinition) -> CustomResourceDefinition {
-    v1beta2
-}
-
 /// A kind that is stored as v1beta2 and served as v1beta1 too. Names come from v1beta2, labels from both.
-#[allow(dead_code)] // until the first kind has two versions
 fn both(
     v1beta1: CustomResourceDefinition,
     mut v1beta2: CustomResourceDefinition,

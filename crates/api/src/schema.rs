@@ -3,10 +3,10 @@
 //! For: what is true of every schema we install. Not for: rules of a single field, which stand beside the field.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use schemars::{Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Schema of an object whose fields are somebody else's: nothing in it is checked or pruned.
 pub fn free_form_object(_: &mut SchemaGenerator) -> Schema {
@@ -20,6 +20,7 @@ pub fn free_form_object(_: &mut SchemaGenerator) -> Schema {
 /// - No default stands on a required field: our types decode leniently by having one for everything, but a schema that fills a
 ///   required field in does not require it.
 /// - No default is an object: the defaults of its fields say the same, and an absent object stays absent.
+/// - Except for `spec`, where nothing in it is required: an object without one, which other providers accept, could not be decoded.
 pub fn tidy(crd: &mut CustomResourceDefinition) {
     for version in &mut crd.spec.versions {
         if let Some(schema) = version
@@ -29,6 +30,22 @@ pub fn tidy(crd: &mut CustomResourceDefinition) {
         {
             schema.title = None;
             tidy_schema(schema);
+            default_spec(schema);
+        }
+    }
+}
+
+fn default_spec(schema: &mut JSONSchemaProps) {
+    let spec = schema
+        .properties
+        .as_mut()
+        .and_then(|properties| properties.get_mut("spec"));
+    if let Some(spec) = spec
+        && spec.required.as_ref().is_none_or(Vec::is_empty)
+    {
+        spec.default = Some(JSON(json!({})));
+        if let Some(required) = schema.required.as_mut() {
+            required.retain(|field| field != "spec");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Machine, as far as a provider reads it or a control plane creates it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{CustomResource, ResourceExt};
+use kube::{CustomResource, KubeSchema, ResourceExt};
 use serde::{Deserialize, Serialize};
 
 use super::{ContractReference, MachineAddress, MachineDeletion, condition_is_true};
@@ -61,26 +61,54 @@ impl Bootstrap {
 }
 
 /// A condition that must hold for a Machine to be ready.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["conditionType"]))]
 pub struct ReadinessGate {
+    /// Type of the condition on the Machine; a condition that is not there is not known, and so does not hold.
     #[serde(default)]
+    #[schemars(
+        length(min = 1, max = 316),
+        regex(
+            pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+        )
+    )]
     pub condition_type: String,
+    /// Positive (when not given): the condition is to be True. Negative: it is to be False.
+    // No enum: a value of tomorrow must not stop the watch of Machines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["Positive", "Negative"]))]
     pub polarity: Option<String>,
 }
 
 /// A taint that Cluster API brings to the node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["effect", "key", "propagation"]))]
 pub struct Taint {
+    /// Key of the taint.
     #[serde(default)]
+    #[schemars(
+        length(min = 1, max = 317),
+        regex(
+            pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$"
+        )
+    )]
     pub key: String,
+    /// Value of the taint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
+    )]
     pub value: Option<String>,
+    /// What becomes of pods that do not tolerate the taint.
     #[serde(default)]
+    #[schemars(extend("enum" = ["NoSchedule", "PreferNoSchedule", "NoExecute"]))]
     pub effect: String,
+    /// Always: put back whenever it is missing. OnInitialization: set once, when the node is new.
     #[serde(default)]
+    #[schemars(extend("enum" = ["Always", "OnInitialization"]))]
     pub propagation: String,
 }
 

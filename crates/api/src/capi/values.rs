@@ -88,6 +88,22 @@ pub struct MachineDeletion {
 }
 
 impl MachineDeletion {
+    /// These bounds, and those of `other` where none is set.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            node_drain_timeout_seconds: self
+                .node_drain_timeout_seconds
+                .or(other.node_drain_timeout_seconds),
+            node_volume_detach_timeout_seconds: self
+                .node_volume_detach_timeout_seconds
+                .or(other.node_volume_detach_timeout_seconds),
+            node_deletion_timeout_seconds: self
+                .node_deletion_timeout_seconds
+                .or(other.node_deletion_timeout_seconds),
+        }
+    }
+
     /// Whether no bound is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Group `controlplane.cluster.x-k8s.io`: control planes made of k0s controllers.
 
+pub mod v1beta1;
 pub mod v1beta2;
 
 /// API group of the control-plane kinds.

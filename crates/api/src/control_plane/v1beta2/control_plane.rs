@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{K0sControlPlaneStatus, MachineTemplate};
+use super::{K0sControlPlaneStatus, MachineNaming, MachineTemplate, Remediation, Rollout};
 use crate::bootstrap::v1beta2::K0sConfigSpec;
 use crate::meta::LabelsAndAnnotations;
 
@@ -114,6 +114,15 @@ pub struct K0sControlPlaneSpec {
     /// Labels and annotations for the kubeconfig Secrets, set when a Secret is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubeconfig_secret_metadata: Option<LabelsAndAnnotations>,
+    /// When Machines are replaced although nothing of them has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// How often, and how soon again, unhealthy Machines are replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remediation: Option<Remediation>,
+    /// How Machines, and what belongs to them, are named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_naming: Option<MachineNaming>,
 }
 
 impl K0sControlPlaneSpec {

@@ -1,12 +1,17 @@
 //! What the machines of a control plane are made from.
 //!
-//! The reference to the infrastructure template has two homes: the one that k0smotron has always had and the one of Cluster API's
-//! contract (C5). Both are accepted; [`MachineTemplate::infrastructure_ref`] gives the one in force.
+//! The reference to the infrastructure template and the bounds of deletion have two homes: the one that k0smotron has always had and
+//! the one of Cluster API's contract (C5). Both are accepted; [`MachineTemplate::infrastructure_ref`] and
+//! [`MachineTemplate::deletion`] give what is in force.
 
-use kube::KubeSchema;
+use kube::{
+    KubeSchema,
+    core::{Message, Rule},
+};
 use serde::{Deserialize, Serialize};
 
-use crate::capi::{ContractReference, MachineDeletion};
+use super::DeletionTimeouts;
+use crate::capi::{ContractReference, MachineDeletion, ReadinessGate, Taint};
 use crate::meta::LabelsAndAnnotations;
 
 /// What the machines of a control plane are made from.
@@ -22,7 +27,10 @@ use crate::meta::LabelsAndAnnotations;
           (has(self.infrastructureRef.apiVersion) \
             ? self.infrastructureRef.apiVersion.startsWith(self.spec.infrastructureRef.apiGroup + '/') \
             : self.infrastructureRef.apiGroup == self.spec.infrastructureRef.apiGroup))"
-    ).message("machineTemplate.infrastructureRef and machineTemplate.spec.infrastructureRef name different templates; remove one of them")
+    ).message("machineTemplate.infrastructureRef and machineTemplate.spec.infrastructureRef name different templates; remove one of them"),
+    validation = same_timeout("nodeDrainTimeout"),
+    validation = same_timeout("nodeVolumeDetachTimeout"),
+    validation = same_timeout("nodeDeletionTimeout")
 )]
 pub struct MachineTemplate {
     /// Labels and annotations of the Machines and of what belongs to them. Changes are brought to existing machines.
@@ -32,9 +40,45 @@ pub struct MachineTemplate {
     /// Template of the infrastructure machines, in the namespace of the control plane. spec.infrastructureRef is the other place for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub infrastructure_ref: Option<InfrastructureReference>,
+    #[serde(flatten)]
+    pub timeouts: DeletionTimeouts,
     /// Settings of the machines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<MachineTemplateSpec>,
+}
+
+/// What the machines of control planes to be made are made from: all that a control plane has but the infrastructure template, which
+/// the ClusterClass names elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = same_timeout("nodeDrainTimeout"),
+    validation = same_timeout("nodeVolumeDetachTimeout"),
+    validation = same_timeout("nodeDeletionTimeout")
+)]
+pub struct TemplatedMachineTemplate {
+    /// Labels and annotations of the Machines and of what belongs to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minProperties" = 1))]
+    pub metadata: Option<LabelsAndAnnotations>,
+    #[serde(flatten)]
+    pub timeouts: DeletionTimeouts,
+    /// Settings of the machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<MachineSettings>,
+}
+
+/// Refuses an old duration that says something else than the contract's number of seconds.
+fn same_timeout(field: &str) -> Rule {
+    let seconds = format!("self.spec.deletion.{field}Seconds");
+    Rule::new(format!(
+        "!has(self.{field}) || !has(self.spec) || !has(self.spec.deletion) || !has({seconds}) || \
+         duration(self.{field}).getSeconds() == {seconds}"
+    ))
+    .message(Message::Message(format!(
+        "{field} and spec.deletion.{field}Seconds say different things; remove {field}"
+    )))
+    .field_path(format!(".{field}"))
 }
 
 /// Settings of the machines of a control plane (contract C5).
@@ -44,9 +88,27 @@ pub struct MachineTemplateSpec {
     /// Template of the infrastructure machines, in the namespace of the control plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub infrastructure_ref: Option<ContractReference>,
+    #[serde(flatten)]
+    pub settings: MachineSettings,
+}
+
+/// Settings of machines that are known before their infrastructure is. Changes are brought to existing machines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineSettings {
     /// Bounds for the steps of deleting a machine. Changes are brought to existing machines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<MachineDeletion>,
+    /// Further conditions of a Machine that have to hold before it is ready. Changes are brought to existing machines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["conditionType".into()]))]
+    pub readiness_gates: Vec<ReadinessGate>,
+    /// Taints that Cluster API brings to the nodes of the machines. Changes are brought to existing machines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["key".into(), "effect".into()]))]
+    pub taints: Vec<Taint>,
 }
 
 /// Reference to an infrastructure template, with its API version or only its API group.
@@ -129,12 +191,14 @@ impl MachineTemplate {
         })
     }
 
-    /// Bounds for the deletion of machines; all unset when not given.
+    /// Bounds for the deletion of machines, each from whichever of its two homes is set; the contract's one first.
     #[must_use]
     pub fn deletion(&self) -> MachineDeletion {
-        self.spec
+        let of_contract = self
+            .spec
             .as_ref()
-            .and_then(|spec| spec.deletion)
-            .unwrap_or_default()
+            .and_then(|spec| spec.settings.deletion)
+            .unwrap_or_default();
+        of_contract.or(self.timeouts.in_seconds())
     }
 }

@@ -1,12 +1,11 @@
 //! RemoteMachine: one existing host that becomes a machine of a cluster.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::Provisioning;
+use super::{ElevationSettings, HostKeys, JumpHost, Provisioning, SshKeyReference, Upload};
 use crate::capi::MachineAddress;
-use crate::meta::LocalReference;
 
 /// SSH port when none is given.
 pub const DEFAULT_PORT: i32 = 22;
@@ -40,6 +39,13 @@ pub(super) fn default_working_dir() -> String {
     derive = "PartialEq",
     label("cluster.x-k8s.io/v1beta2", "v1beta2"),
     label("cluster.x-k8s.io/provider", "infrastructure-k0smotron"),
+    // On the whole object, because an absent spec is filled in as an empty one, which has to follow the rules of spec.
+    validation = Rule::new(
+        "(has(self.spec.pool) && self.spec.pool != '') || has(self.spec.poolSelector) || \
+         (has(self.spec.address) && self.spec.address != '') || has(self.spec.provisionJob)"
+    )
+        .message("name a pool to take a host from, or give the address of a host")
+        .field_path(".spec"),
     printcolumn(
         name = "Cluster",
         type_ = "string",
@@ -75,17 +81,20 @@ pub(super) fn default_working_dir() -> String {
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(has(self.pool) && self.pool != '') || (has(self.address) && self.address != '') || has(self.provisionJob)")
-        .message("name a pool to take a host from, or give the address of a host"),
     validation = Rule::new(
-        "(has(self.pool) && self.pool != '') || !has(self.address) || self.address == '' || has(self.provisionJob) || has(self.sshKeyRef)"
-    ).message("a host given by its address needs sshKeyRef: the Secret with the SSH private key under its key \"value\"")
+        "(has(self.pool) && self.pool != '') || has(self.poolSelector) || !has(self.address) || self.address == '' || \
+         has(self.provisionJob) || has(self.sshKeyRef)"
+    ).message("a host given by its address needs sshKeyRef: the Secret with the SSH private key under its key \"value\""),
+    validation = ElevationSettings::same_as_use_sudo()
 )]
 pub struct RemoteMachineSpec {
     /// Takes a free host from the PooledRemoteMachines of this pool, with its address, user and key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub pool: Option<String>,
+    /// Takes only a host whose PooledRemoteMachine has these labels: of the pool, or of any pool when none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_selector: Option<LabelSelector>,
     /// Provider ID of the machine, filled in by the controller as remote-machine://<address>:<port>.
     #[serde(default, rename = "providerID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
@@ -102,9 +111,12 @@ pub struct RemoteMachineSpec {
     #[serde(default = "default_user")]
     #[schemars(length(max = 256))]
     pub user: String,
-    /// Runs commands and writes files through sudo.
+    /// Runs commands and writes files through sudo. elevation says more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub use_sudo: bool,
+    /// How commands become root on the host, when not by useSudo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elevation: Option<ElevationSettings>,
     /// Runs all commands as one script, so that variables and the working directory carry over from one to the next.
     #[serde(default)]
     pub commands_as_script: bool,
@@ -112,9 +124,24 @@ pub struct RemoteMachineSpec {
     #[serde(default = "default_working_dir")]
     #[schemars(length(max = 1024))]
     pub working_dir: String,
-    /// Secret in the same namespace that holds the SSH private key, unencrypted, under its key "value".
+    /// Secret in the same namespace that holds the SSH private key under its key "value".
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ssh_key_ref: Option<LocalReference>,
+    pub ssh_key_ref: Option<SshKeyReference>,
+    /// What the host has to prove that it is. Without it the key that it shows first is kept, and no other accepted afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_keys: Option<HostKeys>,
+    /// Hosts to go through, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub jump_hosts: Vec<JumpHost>,
+    /// Files that are fetched by the manager and put on the host before its commands run: for hosts without internet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub uploads: Vec<Upload>,
+    /// Failure domain that the host stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub failure_domain: Option<String>,
     /// Commands that clean the host up when the machine goes. When set, even to an empty list, nothing else is done to the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clean_up_commands: Option<Vec<String>>,
@@ -127,14 +154,20 @@ impl Default for RemoteMachineSpec {
     fn default() -> Self {
         Self {
             pool: None,
+            pool_selector: None,
             provider_id: None,
             address: None,
             port: default_port(),
             user: default_user(),
             use_sudo: false,
+            elevation: None,
             commands_as_script: false,
             working_dir: default_working_dir(),
             ssh_key_ref: None,
+            host_keys: None,
+            jump_hosts: Vec::new(),
+            uploads: Vec::new(),
+            failure_domain: None,
             clean_up_commands: None,
             provision_job: None,
         }
@@ -179,6 +212,10 @@ pub struct RemoteMachineStatus {
     /// Addresses of the host, for the Machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<MachineAddress>,
+    /// Failure domain that the host stands in (contract IM3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub failure_domain: Option<String>,
     /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

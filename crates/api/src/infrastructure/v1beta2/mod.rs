@@ -1,10 +1,14 @@
 //! Version `v1beta2` of the infrastructure kinds.
 
+mod access;
 mod cluster;
 mod machine;
 mod machine_template;
 mod pool;
 
+pub use access::{
+    ElevationMethod, ElevationSettings, HostKeys, JumpHost, PasswordReference, SshKeyReference, Upload,
+};
 pub use cluster::{
     RemoteCluster, RemoteClusterSpec, RemoteClusterStatus, RemoteClusterTemplate,
     RemoteClusterTemplateResource, RemoteClusterTemplateSpec,
@@ -14,7 +18,8 @@ pub use machine::{
     RemoteMachine, RemoteMachineSpec, RemoteMachineStatus,
 };
 pub use machine_template::{
-    RemoteMachineTemplate, RemoteMachineTemplateResource, RemoteMachineTemplateSpec, TemplatedMachineSpec,
+    Architecture, NodeInfo, RemoteMachineTemplate, RemoteMachineTemplateResource, RemoteMachineTemplateSpec,
+    RemoteMachineTemplateStatus, TemplatedMachineSpec,
 };
 pub use pool::{
     MachineReference, PooledMachineSpec, PooledRemoteMachine, PooledRemoteMachineSpec,

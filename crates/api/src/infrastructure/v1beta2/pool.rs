@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::machine::{default_port, default_user, default_working_dir};
-use crate::meta::LocalReference;
+use super::{ElevationSettings, HostKeys, JumpHost, SshKeyReference, Upload};
 
 /// One existing host that waits in a pool.
 ///
@@ -65,6 +65,7 @@ pub struct PooledRemoteMachineSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("required" = ["address", "sshKeyRef"]))]
+#[x_kube(validation = ElevationSettings::same_as_use_sudo())]
 pub struct PooledMachineSpec {
     /// IP address or DNS name of the host.
     #[serde(default)]
@@ -78,9 +79,12 @@ pub struct PooledMachineSpec {
     #[serde(default = "default_user")]
     #[schemars(length(max = 256))]
     pub user: String,
-    /// Runs commands and writes files through sudo.
+    /// Runs commands and writes files through sudo. elevation says more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub use_sudo: bool,
+    /// How commands become root on the host, when not by useSudo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elevation: Option<ElevationSettings>,
     /// Runs all commands as one script, so that variables and the working directory carry over from one to the next.
     #[serde(default)]
     pub commands_as_script: bool,
@@ -91,9 +95,24 @@ pub struct PooledMachineSpec {
     /// Commands that clean the host up when its machine goes. When set, even to an empty list, nothing else is done to the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clean_up_commands: Option<Vec<String>>,
-    /// Secret in the same namespace that holds the SSH private key, unencrypted, under its key "value".
+    /// Secret in the same namespace that holds the SSH private key under its key "value".
     #[serde(default)]
-    pub ssh_key_ref: LocalReference,
+    pub ssh_key_ref: SshKeyReference,
+    /// What the host has to prove that it is. Without it the key that it shows first is kept, and no other accepted afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_keys: Option<HostKeys>,
+    /// Hosts to go through, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub jump_hosts: Vec<JumpHost>,
+    /// Files that are fetched by the manager and put on the host before its commands run: for hosts without internet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub uploads: Vec<Upload>,
+    /// Failure domain that the host stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub failure_domain: Option<String>,
 }
 
 impl Default for PooledMachineSpec {
@@ -103,10 +122,15 @@ impl Default for PooledMachineSpec {
             port: default_port(),
             user: default_user(),
             use_sudo: false,
+            elevation: None,
             commands_as_script: false,
             working_dir: default_working_dir(),
             clean_up_commands: None,
-            ssh_key_ref: LocalReference::default(),
+            ssh_key_ref: SshKeyReference::default(),
+            host_keys: None,
+            jump_hosts: Vec::new(),
+            uploads: Vec::new(),
+            failure_domain: None,
         }
     }
 }
