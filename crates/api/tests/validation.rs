@@ -3,7 +3,7 @@
 // clippy.toml allows these in test functions; the functions that they call are meant too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k0smotron_api::validation::{admission, apply_defaults, defaulting, to_dry_run, validate};
 use kube::core::{DynamicObject, admission::AdmissionReview};
@@ -217,7 +217,7 @@ proptest! {
 
     #[test]
     fn defaults_are_filled_in_once(object in any_object()) {
-        let mut once = object.clone();
+        let mut once = object;
         apply_defaults(&mut once);
         let mut twice = once.clone();
         apply_defaults(&mut twice);
@@ -248,10 +248,16 @@ proptest! {
     }
 }
 
+/// Time that this thread has been running: unlike the clock, it does not count what else the machine does meanwhile.
+fn cpu_time() -> Duration {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(statistics.split_whitespace().next().unwrap().parse().unwrap())
+}
+
 #[test]
 fn as_much_as_a_request_can_carry_is_answered_within_a_second() {
     // The API server takes 3 MiB.
-    let files = vec![json!({"path": "a b", "contentFrom": {"secretRef": {"name": "A"}}}); 50_000];
+    let files = vec![json!({"path": "a b", "contentFrom": {"secretRef": {"name": "A"}}}); 52_000];
     let patch = "[".repeat(500_000);
     for object in [
         json!({"apiVersion": "bootstrap.cluster.x-k8s.io/v1beta2", "kind": "K0sWorkerConfig", "spec": {"files": files}}),
@@ -260,10 +266,13 @@ fn as_much_as_a_request_can_carry_is_answered_within_a_second() {
         }}),
     ] {
         assert!(object.to_string().len() > 2_900_000);
-        let begin = Instant::now();
+        let begin = cpu_time();
         assert!(!validate(&object, None).errors.is_empty());
+        let creation = cpu_time() - begin;
         assert!(validate(&object, Some(&object)).errors.is_empty());
-        // Three times the rules, without optimisation.
-        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+        let update = cpu_time() - begin - creation;
+        // Without optimisation, and an update asks the rules twice.
+        assert!(creation < Duration::from_secs(1), "{creation:?}");
+        assert!(update < Duration::from_secs(2), "{update:?}");
     }
 }

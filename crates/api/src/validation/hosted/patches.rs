@@ -1,8 +1,6 @@
 //! Patches of what a hosted control plane is made of.
 
-use serde_json::Value;
-
-use super::{Field, Report};
+use super::{Field, Report, values};
 
 /// What can be patched: kind and component.
 const TARGETS: [(&str, &str); 12] = [
@@ -25,11 +23,8 @@ pub fn check(patches: &Field<'_>, report: &mut Report) {
         check_target(&entry.get("target"), report);
         let patch = entry.get("patch");
         let (kind, content) = (patch.get("type"), patch.get("content"));
-        let parsed = content.text().map(|text| {
-            serde_yaml::from_str::<Value>(text)
-                .map_err(|error| format!("is neither YAML nor JSON ({error}); correct it"))
-        });
-        let Some(Some(parsed)) = parsed.map(|parsed| report.check(&content, parsed)) else {
+        let Some(text) = content.text() else { continue };
+        let Some(parsed) = report.check(&content, values::yaml::parse(text)) else {
             continue;
         };
         match kind.text() {

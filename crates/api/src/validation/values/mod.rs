@@ -5,6 +5,7 @@ pub mod cron;
 pub mod duration;
 pub mod names;
 pub mod quantity;
+pub mod yaml;
 
 pub use addresses::{host, network};
 pub(super) use names::metadata;
