@@ -21,6 +21,35 @@ pub fn check(spec: &Field<'_>, report: &mut Report) {
         values::reference(&reference.get("name"), report);
     }
     values::metadata(&spec.get("kubeconfigSecretMetadata"), report);
+    check_naming(&spec.get("machineNaming").get("template"), report);
+}
+
+/// What a template of names may contain. The schema asks for `.random`.
+const PLACEHOLDERS: [&str; 3] = [".cluster.name", ".controlPlane.name", ".random"];
+
+fn check_naming(template: &Field<'_>, report: &mut Report) {
+    let Some(text) = template.text() else { return };
+    let mut name = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (placeholder, after) = after.split_once("}}").unwrap_or((after, ""));
+        if !PLACEHOLDERS.contains(&placeholder.trim()) {
+            report.error(
+                template,
+                format!(
+                    "has the placeholder {:?}; use {}",
+                    placeholder.trim(),
+                    PLACEHOLDERS.join(", ")
+                ),
+            );
+            return;
+        }
+        name.push_str(before);
+        name.push('x');
+        rest = after;
+    }
+    name.push_str(rest);
+    report.check(template, values::names::object(&name));
 }
 
 fn check_replicas(replicas: &Field<'_>, config: &Field<'_>, report: &mut Report) {

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 /// Version of k0s for control planes that are created without one.
-pub const DEFAULT_VERSION: &str = "v1.36.3-k0s.2";
+pub const VERSION_OF_NEW_CLUSTERS: &str = "v1.36.3-k0s.2";
 /// Version of k0s that the original runs for control planes without one: what exists must not be upgraded by a default.
 const ORIGINAL_VERSION: &str = "v1.27.9-k0s.0";
 /// Image of etcd, as in the schema.
@@ -47,7 +47,7 @@ fn apply_to_spec(spec: &mut Map<String, Value>, old: Option<&Value>) {
     }
     if is_empty(spec.get("version")) {
         let version = match old {
-            None => DEFAULT_VERSION,
+            None => VERSION_OF_NEW_CLUSTERS,
             Some(old) => old
                 .get("version")
                 .and_then(Value::as_str)

@@ -27,7 +27,8 @@ pub fn to_dry_run(object: &Value, old: Option<&Value>) -> Vec<DryRun> {
 }
 
 fn embedded(object: &Value) -> Vec<DryRun> {
-    let object = Field::root(object);
+    let object = super::latest(object);
+    let object = Field::root(&object);
     let Some(kind) = Kind::of(&object) else {
         return Vec::new();
     };

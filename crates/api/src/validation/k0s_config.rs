@@ -90,10 +90,7 @@ fn simplified(path: &str) -> String {
 fn check_source(source: &Field<'_>, report: &mut Report) {
     for reference in [source.get("secretRef"), source.get("configMapRef")] {
         values::reference(&reference.get("name"), report);
-        let key = reference.get("key");
-        if let Some(text) = key.text() {
-            report.check(&key, values::names::data_key(text));
-        }
+        values::data_key(&reference.get("key"), report);
     }
 }
 

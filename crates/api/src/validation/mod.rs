@@ -24,24 +24,31 @@ mod upgrade;
 pub mod values;
 
 pub use admission::{admission, defaulting};
-pub use defaults::{DEFAULT_VERSION, apply_defaults};
+pub use defaults::{VERSION_OF_NEW_CLUSTERS, apply_defaults};
 pub use dry_run::{DryRun, to_dry_run};
 pub use report::{Finding, Findings};
 
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::conversion;
 use field::Field;
 use report::Report;
-use serde_json::Value;
 
 /// What is wrong with an object, and what is worth a warning.
 ///
 /// `object` and `old` are whole objects of this project's kinds, any version of them. Without `old` the object is about to be created.
-/// Objects of other kinds, and objects that are being deleted, have no findings.
+/// Objects of other kinds, and objects that are being deleted, have no findings. Objects of version v1beta1 are converted first, so
+/// findings name fields of v1beta2.
 ///
 /// # Ratcheting
 /// With `old`, a finding that `old` has too, about the same value, is a warning. So `validate(x, Some(x))` never has errors.
 #[must_use]
 pub fn validate(object: &Value, old: Option<&Value>) -> Findings {
-    let object = Field::root(object);
+    let object = latest(object);
+    let old = old.map(latest);
+    let object = Field::root(&object);
     if object.get("metadata").get("deletionTimestamp").is_set() {
         return Findings::default();
     }
@@ -49,7 +56,7 @@ pub fn validate(object: &Value, old: Option<&Value>) -> Findings {
         return Findings::default();
     };
     let mut report = Report::default();
-    match old.map(Field::root) {
+    match old.as_deref().map(Field::root) {
         None => {
             kind.check(&object, &mut report);
             kind.check_creation(&object, &mut report);
@@ -63,6 +70,19 @@ pub fn validate(object: &Value, old: Option<&Value>) -> Findings {
         }
     }
     report.into_findings()
+}
+
+/// The object at v1beta2; as it is when it cannot be converted.
+fn latest(object: &Value) -> Cow<'_, Value> {
+    let api_version = object
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if !api_version.ends_with("/v1beta1") {
+        return Cow::Borrowed(object);
+    }
+    conversion::convert(object.clone(), conversion::Version::V1Beta2)
+        .map_or(Cow::Borrowed(object), Cow::Owned)
 }
 
 /// The kinds that have rules.

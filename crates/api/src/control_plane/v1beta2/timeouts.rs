@@ -1,9 +1,10 @@
 //! Bounds for the deletion of machines as durations, which is how control-plane templates have always had them.
 
-use kube::{KubeSchema, core::Duration};
+use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capi::MachineDeletion;
+use crate::validation::values::duration;
 
 /// Bounds for the deletion of machines as durations. The contract has them in `spec.deletion`, in seconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -47,11 +48,7 @@ impl DeletionTimeouts {
 
 /// Whole seconds, rounded up: 0 means without bound, so half a second must not become it.
 fn seconds(duration: Option<&str>) -> Option<i32> {
-    let duration: Duration = duration.filter(|text| !text.is_empty())?.parse().ok()?;
-    if duration.is_negative() {
-        return None;
-    }
-    let duration = std::time::Duration::from(duration);
+    let duration = duration::parse(duration?).ok()?;
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     Some(i32::try_from(seconds).unwrap_or(i32::MAX))
 }
@@ -69,7 +66,8 @@ mod tests {
             ("0", Some(0)),
             ("500ms", Some(1)),
             ("1.5s", Some(2)),
-            ("9999999h", Some(i32::MAX)),
+            ("999999h", Some(i32::MAX)),
+            ("99999999999999999999999999999999h", None),
             ("-5s", None),
             ("soon", None),
             ("", None),

@@ -10,10 +10,24 @@ const NODE_PORTS: std::ops::RangeInclusive<i64> = 30000..=32767;
 pub fn check(spec: &Field<'_>, version: Option<&Version>, report: &mut Report) {
     values::address(&spec.get("externalAddress"), report);
     check_service(&spec.get("service"), report);
-    let ingress = spec.get("ingress");
-    if ingress.is_set() {
-        check_ingress(&ingress, report);
-        check_ingress_version(&spec.get("version"), version, report);
+    let (ingress, gateway) = (spec.get("ingress"), spec.get("gateway"));
+    for exposure in [&ingress, &gateway] {
+        if exposure.is_set() {
+            check_hosts(exposure, report);
+            check_exposed_version(&spec.get("version"), version, report);
+        }
+    }
+    let deployed = ingress.is_set() && ingress.get("deploy").value() != false;
+    let annotations = ingress.get("annotations");
+    if deployed && annotations.keys().next().is_none() {
+        report.warn(
+            &annotations,
+            "most ingress controllers need an annotation to pass TLS through to the API server; add the one of yours",
+        );
+    }
+    for parent in gateway.get("parentRefs").items() {
+        values::reference(&parent.get("name"), report);
+        values::namespace(&parent.get("namespace"), report);
     }
 }
 
@@ -44,18 +58,19 @@ fn check_service(service: &Field<'_>, report: &mut Report) {
     values::metadata(service, report);
 }
 
-fn check_ingress(ingress: &Field<'_>, report: &mut Report) {
-    let (api, konnectivity) = (ingress.get("apiHost"), ingress.get("konnectivityHost"));
+/// The host names that an Ingress or a Gateway gives to the API server and to konnectivity.
+fn check_hosts(exposure: &Field<'_>, report: &mut Report) {
+    let (api, konnectivity) = (exposure.get("apiHost"), exposure.get("konnectivityHost"));
     for host in [&api, &konnectivity] {
         match host.text() {
             None => report.error(
                 host,
-                "is missing; write a DNS name that leads to the ingress controller",
+                "is missing; write a DNS name that leads to the control plane",
             ),
             Some(text) if text.parse::<std::net::IpAddr>().is_ok() => {
                 report.error(
                     host,
-                    "is an IP address, and an Ingress tells hosts apart by name; write a DNS name",
+                    "is an IP address, and hosts are told apart by their names; write a DNS name",
                 );
             }
             Some(text) => {
@@ -66,34 +81,26 @@ fn check_ingress(ingress: &Field<'_>, report: &mut Report) {
     if api.text().is_some() && api.text() == konnectivity.text() {
         report.error(
             &konnectivity,
-            "is also the apiHost, and the Ingress tells the two apart by name; use another DNS name",
+            "is also the apiHost, and the two are told apart by their names; use another DNS name",
         );
     }
-    values::port(&ingress.get("port"), report);
-    let annotations = ingress.get("annotations");
-    values::metadata(ingress, report);
-    let deployed = ingress.get("deploy").value() != false;
-    if deployed && annotations.keys().next().is_none() {
-        report.warn(
-            &annotations,
-            "most ingress controllers need an annotation to pass TLS through to the API server; add the one of yours",
-        );
-    }
+    values::port(&exposure.get("port"), report);
+    values::metadata(exposure, report);
 }
 
-fn check_ingress_version(field: &Field<'_>, version: Option<&Version>, report: &mut Report) {
+fn check_exposed_version(field: &Field<'_>, version: Option<&Version>, report: &mut Report) {
     // What is there and does not parse has its finding already.
     match version {
         None if field.text().is_none() => {
             report.error(
                 field,
-                "is missing, and spec.ingress needs to know it; write one such as v1.36.3+k0s.2",
+                "is missing, and how the API is reached depends on it; write one such as v1.36.3+k0s.2",
             );
         }
         Some(version) if version.kubernetes() == (1, 34, 0) => {
             report.error(
                 field,
-                "cannot be reached through an Ingress; use v1.34.1 or later",
+                "cannot be reached through an Ingress or a Gateway; use v1.34.1+k0s.0 or later",
             );
         }
         _ => {}

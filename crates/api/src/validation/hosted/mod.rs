@@ -33,9 +33,13 @@ pub fn check(spec: &Field<'_>, report: &mut Report) {
     values::metadata(&spec.get("kubeconfigSecretMetadata"), report);
     let kubeconfig = spec.get("remoteHostCluster").get("kubeconfigRef");
     values::reference(&kubeconfig.get("name"), report);
-    let namespace = kubeconfig.get("namespace");
-    if let Some(text) = namespace.text() {
-        report.check(&namespace, values::names::label(text));
+    values::namespace(&kubeconfig.get("namespace"), report);
+    values::data_key(&kubeconfig.get("key"), report);
+    let scheduling = spec.get("scheduling");
+    values::labels(&scheduling.get("nodeSelector"), report);
+    values::reference(&scheduling.get("priorityClassName"), report);
+    for secret in scheduling.get("imagePullSecrets").items() {
+        values::reference(&secret.get("name"), report);
     }
 
     access::check(spec, parsed.as_ref(), report);

@@ -68,16 +68,14 @@ fn check_etcd(storage: &Field<'_>, report: &mut Report) {
     warn_of_other(storage, report);
 }
 
-/// Settings of a storage that is not in use are kept for the day it is, and may be a mistake. `storage.etcd` says nothing: its
-/// defaults are stored with everything.
+/// A data source for a storage that is not in use may be a mistake. Of etcd and NATS nothing is said: their defaults are stored with
+/// everything.
 fn warn_of_other(storage: &Field<'_>, report: &mut Report) {
     let kind = kind(storage);
-    for other in ["kine", "nats"] {
-        let field = storage.get(other);
-        let says_something = field.value().as_object().is_some_and(|fields| !fields.is_empty());
-        if other != kind && says_something {
-            report.warn(&field, format!("has no effect with storage type {kind}"));
-        }
+    let kine = storage.get("kine");
+    let source = ["dataSourceURL", "dataSourceSecretName"].map(|name| kine.get(name).text());
+    if kind != "kine" && source.iter().any(Option::is_some) {
+        report.warn(&kine, format!("has no effect with storage type {kind}"));
     }
 }
 

@@ -11,14 +11,10 @@ pub fn check(spec: &Field<'_>, report: &mut Report) {
 }
 
 fn check_manifests(manifests: &Field<'_>, report: &mut Report) {
-    let mut names = HashSet::new();
     for manifest in manifests.items() {
         let name = manifest.get("name");
         if let Some(text) = name.text() {
             report.check(&name, values::names::label(text));
-            if !names.insert(text) {
-                report.error(&name, "is the name of two manifests; give each one its own");
-            }
         }
         check_source(&manifest, "name", report);
     }

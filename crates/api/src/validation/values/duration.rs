@@ -1,4 +1,6 @@
 //! Durations as Go writes them, which is what k0s and Kubernetes read: `90s`, `1h30m`, `1.5h`, `0`.
+//!
+//! The parser of the kube crate reads the same, and panics where a duration is longer than it can hold; here users' text arrives.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ pub mod quantity;
 pub mod yaml;
 
 pub use addresses::{host, network};
-pub(super) use names::metadata;
+pub(super) use names::{labels, metadata, selector};
 
 use super::{field::Field, report::Report};
 
@@ -23,6 +23,20 @@ pub(super) fn address(field: &Field<'_>, report: &mut Report) {
 pub(super) fn reference(field: &Field<'_>, report: &mut Report) {
     if let Some(text) = field.text() {
         report.check(field, names::object(text));
+    }
+}
+
+/// The field, when set, names a namespace.
+pub(super) fn namespace(field: &Field<'_>, report: &mut Report) {
+    if let Some(text) = field.text() {
+        report.check(field, names::label(text));
+    }
+}
+
+/// The field, when set, is a key of a Secret's or ConfigMap's data.
+pub(super) fn data_key(field: &Field<'_>, report: &mut Report) {
+    if let Some(text) = field.text() {
+        report.check(field, names::data_key(text));
     }
 }
 

@@ -43,19 +43,64 @@ pub fn data_key(text: &str) -> Result<(), String> {
 
 /// Checks labels and annotations that are to be set on objects made by a controller: the API server would refuse those objects.
 pub(in super::super) fn metadata(metadata: &Field<'_>, report: &mut Report) {
-    for (key, value) in metadata.get("labels").keys() {
-        report.check(&value, qualified(key));
-        if let Some(text) = value.text()
-            && !(text.len() <= 63 && is_qualified_name(text))
-        {
-            report.error(
-                &value,
-                "is not the value of a label; use up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends",
-            );
-        }
-    }
+    labels(&metadata.get("labels"), report);
     for (key, value) in metadata.get("annotations").keys() {
         report.check(&value, qualified(&key.to_ascii_lowercase()));
+    }
+}
+
+/// Checks labels, and selectors that are written as labels.
+pub(in super::super) fn labels(labels: &Field<'_>, report: &mut Report) {
+    for (key, value) in labels.keys() {
+        report.check(&value, qualified(key));
+        check_label_value(&value, report);
+    }
+}
+
+fn check_label_value(value: &Field<'_>, report: &mut Report) {
+    if let Some(text) = value.text()
+        && !(text.len() <= 63 && is_qualified_name(text))
+    {
+        report.error(
+            value,
+            "is not the value of a label; use up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+        );
+    }
+}
+
+/// Checks a label selector: the API server would refuse to list by a wrong one.
+pub(in super::super) fn selector(selector: &Field<'_>, report: &mut Report) {
+    labels(&selector.get("matchLabels"), report);
+    for expression in selector.get("matchExpressions").items() {
+        let (key, operator, values) = (
+            expression.get("key"),
+            expression.get("operator"),
+            expression.get("values"),
+        );
+        report.check(&key, qualified(key.text().unwrap_or_default()));
+        let given = values.items().next().is_some();
+        match operator.text() {
+            Some("In" | "NotIn") if !given => {
+                report.error(
+                    &values,
+                    "is missing for operators In and NotIn; name at least one value",
+                );
+            }
+            Some("Exists" | "DoesNotExist") if given => {
+                report.error(
+                    &values,
+                    "has no meaning for operators Exists and DoesNotExist; remove it",
+                );
+            }
+            Some("In" | "NotIn" | "Exists" | "DoesNotExist") => {}
+            _ => report.error(
+                &operator,
+                "is not an operator; use In, NotIn, Exists or DoesNotExist",
+            ),
+        }
+        for value in values.items() {
+            check_label_value(&value, report);
+        }
     }
 }
 

@@ -12,7 +12,9 @@ const DEEPEST: usize = 128;
 pub fn parse(text: &str) -> Result<Value, String> {
     // The scanner looks at every open bracket for each further character: half a megabyte of them would take minutes.
     if deepest(text) > DEEPEST {
-        return Err(format!("is nested more than {DEEPEST} levels deep; write it flatter"));
+        return Err(format!(
+            "is nested more than {DEEPEST} levels deep; write it flatter"
+        ));
     }
     serde_yaml::from_str(text).map_err(|error| format!("is neither YAML nor JSON ({error}); correct it"))
 }
@@ -41,10 +43,19 @@ mod tests {
     #[test]
     fn reads_yaml_and_json() {
         assert_eq!(parse("a: [1, {b: c}]"), Ok(json!({"a": [1, {"b": "c"}]})));
-        assert_eq!(parse(r#"[{"op": "remove", "path": "/a"}]"#), Ok(json!([{"op": "remove", "path": "/a"}])));
-        assert_eq!(parse(&"[]{}".repeat(10)).unwrap_err().split(' ').next(), Some("is"));
+        assert_eq!(
+            parse(r#"[{"op": "remove", "path": "/a"}]"#),
+            Ok(json!([{"op": "remove", "path": "/a"}]))
+        );
+        assert_eq!(
+            parse(&"[]{}".repeat(10)).unwrap_err().split(' ').next(),
+            Some("is")
+        );
         for text in ["a: b: c", "a\n---\nb", "&a [*a]", "\t- a"] {
-            assert!(parse(text).unwrap_err().contains("neither YAML nor JSON"), "{text}");
+            assert!(
+                parse(text).unwrap_err().contains("neither YAML nor JSON"),
+                "{text}"
+            );
         }
         assert!(parse(&"[".repeat(500_000)).unwrap_err().contains("levels deep"));
     }
