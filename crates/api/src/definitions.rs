@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use crate::{bootstrap, control_plane, infrastructure, schema};
+use crate::{bootstrap, control_plane, infrastructure, k0smotron, schema};
 
 /// Whether versions are converted by our webhook server. Without it the API server only rewrites `apiVersion`.
 const CONVERTED_BY_WEBHOOK: bool = false;
@@ -41,6 +41,14 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
             control_plane::v1beta2::K0sControlPlaneTemplate::crd(),
         ),
         both(
+            control_plane::v1beta1::K0smotronControlPlane::crd(),
+            control_plane::v1beta2::K0smotronControlPlane::crd(),
+        ),
+        both(
+            control_plane::v1beta1::K0smotronControlPlaneTemplate::crd(),
+            control_plane::v1beta2::K0smotronControlPlaneTemplate::crd(),
+        ),
+        both(
             infrastructure::v1beta1::PooledRemoteMachine::crd(),
             infrastructure::v1beta2::PooledRemoteMachine::crd(),
         ),
@@ -60,8 +68,17 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
             infrastructure::v1beta1::RemoteMachineTemplate::crd(),
             infrastructure::v1beta2::RemoteMachineTemplate::crd(),
         ),
+        both(
+            k0smotron::v1beta1::Cluster::crd(),
+            k0smotron::v1beta2::Cluster::crd(),
+        ),
+        both(
+            k0smotron::v1beta1::JoinTokenRequest::crd(),
+            k0smotron::v1beta2::JoinTokenRequest::crd(),
+        ),
     ];
     crds.iter_mut().for_each(schema::tidy);
+    crds.iter_mut().for_each(k0smotron::defaults::set);
     crds.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     crds
 }

@@ -3,7 +3,8 @@
 //! For: types, defaults, validation rules, contract labels and the names (labels, annotations, finalizers, conditions) that every
 //! provider agrees on. Not for: clients, async code or decisions; those live in the providers.
 //!
-//! - [`bootstrap`], [`control_plane`], [`infrastructure`]: our own kinds, one module per API version.
+//! - [`bootstrap`], [`control_plane`], [`infrastructure`], [`k0smotron`]: our own kinds, one module per API version.
+//! - [`embedded`]: Kubernetes' own types inside of our kinds.
 //! - [`capi`], [`k0s_objects`]: read models of Cluster API's and k0s' own kinds: only the fields a provider reads, each optional.
 //! - [`conversion`]: from one version of a kind to the other, without loss.
 //! - [`validation`]: the rules that schemas cannot say, and defaults.
@@ -18,8 +19,10 @@ pub mod capi;
 pub mod control_plane;
 pub mod conversion;
 mod definitions;
+pub mod embedded;
 pub mod infrastructure;
 pub mod k0s_objects;
+pub mod k0smotron;
 pub mod meta;
 pub mod names;
 pub mod schema;

@@ -79,6 +79,13 @@ fn tidy_schema(schema: &mut JSONSchemaProps) {
     }
 }
 
+/// The schema of the field at `path`, through objects only.
+pub(crate) fn at<'a>(schema: &'a mut JSONSchemaProps, path: &[&str]) -> Option<&'a mut JSONSchemaProps> {
+    path.iter().try_fold(schema, |schema, field| {
+        schema.properties.as_mut()?.get_mut(*field)
+    })
+}
+
 /// The definition as one YAML document, as written to `config/crd`.
 ///
 /// Whole numbers lose their fraction (`65535.0` becomes `65535`), as they are printed by every other tool.

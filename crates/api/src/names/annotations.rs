@@ -43,3 +43,15 @@ pub const POOLED_MACHINE: &str = "k0smotron.io/pooled-machine";
 pub const INSTALL_ID: &str = "k0smotron.io/install-id";
 /// On PooledRemoteMachines: the host could not be cleaned, and is given to nobody; value: why. Remove it once the host is clean.
 pub const QUARANTINED: &str = "k0smotron.io/quarantined";
+
+/// On hosted control planes: JSON object of the Service's labels, which v1beta2 of the original has no field for.
+pub const DROPPED_SERVICE_LABELS: &str = "k0smotron.io/conversion-dropped-service.labels";
+/// As [`DROPPED_SERVICE_LABELS`]: JSON object of the Service's annotations.
+pub const DROPPED_SERVICE_ANNOTATIONS: &str = "k0smotron.io/conversion-dropped-service.annotations";
+/// As [`DROPPED_SERVICE_LABELS`]: JSON string of the Service's externalTrafficPolicy.
+pub const DROPPED_SERVICE_TRAFFIC_POLICY: &str =
+    "k0smotron.io/conversion-dropped-service.externalTrafficPolicy";
+/// As [`DROPPED_SERVICE_LABELS`]: JSON string of the Service's loadBalancerClass.
+pub const DROPPED_SERVICE_BALANCER_CLASS: &str = "k0smotron.io/conversion-dropped-service.loadBalancerClass";
+/// On JoinTokenRequests that were written as v1beta1: namespace of the Cluster.
+pub const CLUSTER_REF_NAMESPACE: &str = "k0smotron.io/cluster-ref-namespace";
