@@ -9,11 +9,14 @@ use std::{fs, path::PathBuf};
 
 use k0smotron_api::{
     bootstrap::v1beta2::{K0sControllerConfig, K0sWorkerConfig, K0sWorkerConfigTemplate},
-    control_plane::v1beta2::{K0sControlPlane, K0sControlPlaneTemplate},
+    control_plane::v1beta2::{
+        K0sControlPlane, K0sControlPlaneTemplate, K0smotronControlPlane, K0smotronControlPlaneTemplate,
+    },
     conversion::{Version, convert},
     infrastructure::v1beta2::{
         PooledRemoteMachine, RemoteCluster, RemoteClusterTemplate, RemoteMachine, RemoteMachineTemplate,
     },
+    k0smotron::v1beta2::{Cluster, JoinTokenRequest},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -48,6 +51,10 @@ fn through_type(document: &Value) -> Result<Value, serde_json::Error> {
         serde_json::to_value(serde_json::from_value::<T>(document.clone())?)
     }
     match document["kind"].as_str().unwrap() {
+        "Cluster" => through::<Cluster>(document),
+        "JoinTokenRequest" => through::<JoinTokenRequest>(document),
+        "K0smotronControlPlane" => through::<K0smotronControlPlane>(document),
+        "K0smotronControlPlaneTemplate" => through::<K0smotronControlPlaneTemplate>(document),
         "K0sControlPlane" => through::<K0sControlPlane>(document),
         "K0sControlPlaneTemplate" => through::<K0sControlPlaneTemplate>(document),
         "K0sControllerConfig" => through::<K0sControllerConfig>(document),
