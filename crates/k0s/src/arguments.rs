@@ -26,17 +26,29 @@ pub fn worker_enabled(args: &[String]) -> bool {
 
 /// Value of a flag in `--flag=value` or `--flag value` form; the last one wins, as for k0s.
 pub fn flag_value(args: &[String], flag: &str) -> Option<String> {
+    flag_values(args, flag).pop()
+}
+
+/// Whether these controller arguments disable a component of k0s; `--disable-components` adds up.
+pub fn disables_component(args: &[String], component: &str) -> bool {
+    let values = flag_values(args, "--disable-components");
+    values
+        .iter()
+        .any(|value| value.split(',').any(|name| name.trim() == component))
+}
+
+fn flag_values(args: &[String], flag: &str) -> Vec<String> {
     let words = words(args);
     let following = words.iter().skip(1).map(Some).chain([None]);
-    let values = words
+    words
         .iter()
         .zip(following)
         .filter_map(|(word, next)| match word.strip_prefix(flag) {
             Some("") => next.cloned(),
             Some(rest) => rest.strip_prefix('=').map(str::to_owned),
             None => None,
-        });
-    values.last()
+        })
+        .collect()
 }
 
 /// The user's arguments plus `ours`, the Machine's label and node name, as words that still need quoting.

@@ -3,6 +3,7 @@
 //! Everything here is a value or a pure function (the only outside thing is the random generator). No Kubernetes
 //! client, no async, no decision about Machines: the providers ask, this crate answers.
 
+pub mod api_endpoint;
 pub mod arguments;
 pub mod cloud_config;
 pub mod cluster_config;

@@ -28,6 +28,7 @@ use super::{
     build::{Built, Changes, Creation, Ownership},
     certificates::KubeconfigWrite,
     fetch::Inputs,
+    service_endpoint,
 };
 
 /// What came of it.
@@ -49,6 +50,7 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
         conditions,
         deletions,
         releases,
+        endpoints,
         cluster_id,
         unmarks,
         finished,
@@ -58,6 +60,13 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
     let machines = context.api::<Machine>(&namespace);
     let secrets = context.api::<Secret>(&namespace);
 
+    if let (Some(endpoints), Some(cluster)) = (endpoints, &inputs.cluster) {
+        let cluster = ClusterKey {
+            namespace: namespace.clone(),
+            name: cluster.name_any(),
+        };
+        service_endpoint::publish(endpoints, cluster, context);
+    }
     let mut plane = inputs.plane.clone();
     if finalizer {
         let added = add_finalizer(&planes, plane.as_ref(), finalizers::K0S_CONTROL_PLANE).await;

@@ -7,7 +7,11 @@ use k0smotron_api::{
     capi::{Cluster, Machine},
     names::annotations,
 };
-use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
+use k0smotron_k0s::api_endpoint;
+use k8s_openapi::{
+    api::core::v1::{Endpoints, Secret},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
 use kube::{Resource, ResourceExt, api::DynamicObject, core::ApiResource};
 
 use super::{
@@ -17,8 +21,9 @@ use super::{
     decide::{Deletion, Live, Membership, Step},
     fetch::{Inputs, Template},
     machine,
-    observe::sequence,
+    observe::{self, sequence},
     observed::{Answer, Observed},
+    service_endpoint,
 };
 
 /// Annotations to set and to remove.
@@ -43,6 +48,8 @@ pub struct Built {
     pub deletions: Vec<String>,
     /// Machines whose pre-terminate hook is removed.
     pub releases: Vec<String>,
+    /// Where the workload cluster finds its own API server, when nobody there can know it yet.
+    pub endpoints: Option<Endpoints>,
     /// Identity of the workload cluster, to be recorded on the Cluster.
     pub cluster_id: Option<String>,
     /// What is not needed any more after all of that.
@@ -141,6 +148,10 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
         conditions: conditions::up_to_date(inputs, observed),
         deletions: Vec::new(),
         releases: live.release.clone(),
+        endpoints: match &observed.answer {
+            Answer::Yes { .. } if live.persist_existence => endpoints(inputs),
+            _ => None,
+        },
         cluster_id: identity.filter(|identity| cluster.recorded_cluster_id() != Some(identity)),
         unmarks,
         finished: false,
@@ -160,7 +171,7 @@ fn create(inputs: &Inputs, cluster: &Cluster, name: &str) -> Result<Creation, Er
     let Template::Found(template) = &inputs.template else {
         return Err(Error::Incomplete);
     };
-    let config = super::observe::config_for(inputs, Some(name)).map_err(Error::Config)?;
+    let config = observe::config_for(inputs, Some(name)).map_err(Error::Config)?;
     let owned = template
         .object
         .owner_references()
@@ -177,6 +188,13 @@ fn create(inputs: &Inputs, cluster: &Cluster, name: &str) -> Result<Creation, Er
         config: machine::config(inputs, cluster, name, &config)?,
         machine: machine::machine(inputs, cluster, template, name, &config)?,
     })
+}
+
+/// Where the workload cluster finds its own API server, if k0s is to write that.
+fn endpoints(inputs: &Inputs) -> Option<Endpoints> {
+    let effective = observe::config_for(inputs, None).ok()?;
+    let args = &inputs.plane.spec.k0s_config_spec.args;
+    api_endpoint::written(effective.get("k0s")?, args).map(service_endpoint::endpoints)
 }
 
 /// How tools name a workload cluster.

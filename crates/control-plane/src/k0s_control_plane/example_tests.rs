@@ -207,6 +207,20 @@ fn the_whole_way_up() {
         Some("kube-system:abc")
     );
     assert!(built.creation.is_none() && built.authorities.is_empty() && built.kubeconfig.is_none());
+    assert_yaml_snapshot!(built.endpoints, @r#"
+    apiVersion: v1
+    kind: Endpoints
+    metadata:
+      name: kubernetes
+      namespace: default
+    subsets:
+      - addresses:
+          - ip: 10.88.1.10
+        ports:
+          - name: https
+            port: 6443
+            protocol: TCP
+    "#);
     let up = status(&inputs, &observed, &step, &Applied::default());
     assert!(up.control_plane_initialized());
     assert_yaml_snapshot!("up", said(&up));
@@ -239,7 +253,7 @@ fn nothing_is_written_over_a_settled_control_plane() {
     assert!(!built.finalizer && built.marks.is_empty() && built.unmarks.is_empty());
     assert!(built.authorities.is_empty() && built.kubeconfig.is_none() && built.creation.is_none());
     assert!(built.conditions.is_empty() && built.deletions.is_empty() && built.releases.is_empty());
-    assert_eq!(built.cluster_id, None);
+    assert_eq!((built.cluster_id, built.endpoints), (None, None));
     // Kept as it was made: an apply of it changes nothing.
     let (kept, present) = (&built.kept[0], &inputs.machines[0]);
     assert_eq!(kept.spec, present.spec);

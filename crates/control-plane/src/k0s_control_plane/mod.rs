@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a Cluster names the control plane, or owns it | authorities, finalizer |
 //! | the Cluster or its infrastructure has the endpoint | kubeconfig; infrastructure machine, K0sControllerConfig and Machine, all of one name |
-//! | the API server answers | persisted, then said: the control plane is initialised |
+//! | the API server answers | persisted, then said: the control plane is initialised; published in the cluster itself |
 //! | the API server is away for long, or back | said |
 //! | a Machine of a cluster that never came up is deleted | let go, then replaced |
 //! | the only member of a cluster that exists is deleted | held and said: it would take the data along |
@@ -34,6 +34,7 @@ pub mod observed;
 mod probe;
 mod refusals;
 mod report;
+mod service_endpoint;
 mod status;
 
 use std::{sync::Arc, time::Duration};
