@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k0smotron_k0s::token::{BootstrapToken, TokenError};
-use k0smotron_runtime::secrets;
+use k0smotron_runtime::{Context, secrets, workload::ClusterKey};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{Api, ResourceExt};
+use kube::{Api, ResourceExt, api::DeleteParams};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
@@ -146,6 +146,34 @@ pub async fn look_up(api: &Api<Secret>, config: &For, now: Timestamp) -> Result<
         }
     }
     Ok(Found::Taken)
+}
+
+/// Deletes the config's token, of which a machine that is gone has no use. Beside the reconcile and once: a workload
+/// cluster that does not answer must not hold the end of a machine back, and a token expires by itself.
+pub fn revoke(config: For, cluster: ClusterKey, context: &Context) {
+    let workloads = context.workloads.clone();
+    tokio::spawn(async move {
+        let Ok(client) = workloads.client(&cluster).await else {
+            return;
+        };
+        let api = Api::namespaced(client, NAMESPACE);
+        if let Err(error) = delete(&api, &config).await {
+            tracing::info!(config = config.annotation(), %error, "the join token is left to expire");
+        }
+    });
+}
+
+async fn delete(api: &Api<Secret>, config: &For) -> Result<(), kube::Error> {
+    for attempt in 0..ATTEMPTS {
+        let name = secret_name(&config.id(attempt));
+        let Some(secret) = api.get_metadata_opt(&name).await? else {
+            return Ok(());
+        };
+        if secret.annotations().get(CONFIG_ANNOTATION) == Some(&config.annotation()) {
+            return api.delete(&name, &DeleteParams::default()).await.map(drop);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

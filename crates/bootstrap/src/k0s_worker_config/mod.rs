@@ -7,7 +7,7 @@
 //! |---|---|
 //! | a Machine refers to the config | the config is looked at for the first time |
 //! | the Cluster gets an endpoint, its control plane answers, it is paused or not any more | looked at again |
-//! | the Machine goes and nothing holds it | the config goes, and its Secret with it |
+//! | the Machine goes and nothing holds it | the config goes, its Secret with it, and its join token |
 //! | the Secret is deleted | made again under the same name |
 //!
 //! A token that expired before its host came up is not renewed yet.
@@ -29,12 +29,15 @@ use k0smotron_api::{
     names::labels,
 };
 use k0smotron_k0s::{cloud_config::RenderError, plan::PlanError, token::TokenError};
-use k0smotron_runtime::{Context, Controller, Outcome, ReconcileError, shared::Shared, status};
+use k0smotron_runtime::{
+    Context, Controller, Outcome, ReconcileError, shared::Shared, status, workload::ClusterKey,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
-use crate::{belonging, prerequisites::GENERATION_FAILED, report, verdict::Verdict};
+use crate::{belonging, join_token, prerequisites::GENERATION_FAILED, report, verdict::Verdict};
 use decide::Step;
+use fetch::Inputs;
 
 /// Runs the controller until dropped.
 pub fn controller(
@@ -66,6 +69,7 @@ async fn reconcile(
     let verdict = match decide::decide(&observed) {
         Step::Say(verdict) => verdict,
         Step::Remove => {
+            revoke_token(&inputs, context);
             belonging::remove(context, config.as_ref())
                 .await
                 .map_err(Error::Remove)?;
@@ -88,6 +92,24 @@ async fn reconcile(
     report::report(context, config.as_ref(), config.status.as_ref(), &verdict)
         .await
         .map_err(Error::Report)
+}
+
+/// Nobody joins with the token any more. Where the whole cluster goes it goes too.
+fn revoke_token(inputs: &Inputs, context: &Context) {
+    let stays = |cluster: &&Arc<Cluster>| cluster.metadata.deletion_timestamp.is_none();
+    let Some(cluster) = inputs.cluster.as_ref().filter(stays) else {
+        return;
+    };
+    let namespace = inputs.config.namespace().unwrap_or_default();
+    let config = join_token::For {
+        namespace: namespace.clone(),
+        name: inputs.config.name_any(),
+    };
+    let cluster = ClusterKey {
+        namespace,
+        name: cluster.name_any(),
+    };
+    join_token::revoke(config, cluster, context);
 }
 
 /// What a pass may fail with.
