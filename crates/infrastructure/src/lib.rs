@@ -35,7 +35,7 @@ pub fn controllers(
 ) -> Vec<BoxFuture<'static, ()>> {
     let pool = Shared::<PooledRemoteMachine>::watch(context, watcher::Config::default().page_size(100));
     vec![
-        remote_cluster::run(context.clone(), clusters.clone()).boxed(),
+        remote_cluster::run(context.clone(), clusters.clone(), machines.clone()).boxed(),
         remote_machine::run(
             context.clone(),
             clusters.clone(),

@@ -24,6 +24,7 @@ pub fn status(
             conditions.set_false(types::READY, reasons::WAITING_FOR_OWNER, message);
             conditions.set_false(types::STALLED, reasons::PROGRESSING, "");
         }
+        Verdict::Obsolete => {}
         Verdict::Provisioned => {
             conditions.set_false(types::PAUSED, reasons::NOT_PAUSED, "");
             conditions.set_true(types::READY, reasons::READY, "");
