@@ -20,9 +20,6 @@ use serde::de::DeserializeOwned;
 
 use crate::prerequisites::{DataSecret, Owner, Prerequisites};
 
-/// Annotations of Machines by which somebody holds their end back (contract, deletion phases).
-const PRE_TERMINATE_HOOKS: &str = "pre-terminate.delete.hook.machine.cluster.x-k8s.io";
-
 /// What a config belongs to, as objects.
 #[derive(Clone, Debug)]
 pub struct Belonging {
@@ -131,7 +128,7 @@ fn leaves(machine: &Machine) -> bool {
     let held = machine
         .annotations()
         .keys()
-        .any(|key| key.starts_with(PRE_TERMINATE_HOOKS));
+        .any(|key| key.starts_with(annotations::PRE_TERMINATE_HOOKS));
     machine.is_deleting() && !held
 }
 

@@ -11,6 +11,10 @@ pub const MANAGED_BY: &str = "cluster.x-k8s.io/managed-by";
 pub const K0S_CONFIG: &str = "k0s.controlplane.cluster.x-k8s.io/k0s-config";
 /// On control-plane Machines: holds their deletion back until the member has left; value empty.
 pub const PRE_TERMINATE_HOOK: &str = "pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup";
+/// Beginning of the names of annotations by which somebody holds a Machine's deletion back: before its node is drained, and
+/// before its infrastructure goes (contract, deletion phases).
+pub const PRE_DRAIN_HOOKS: &str = "pre-drain.delete.hook.machine.cluster.x-k8s.io";
+pub const PRE_TERMINATE_HOOKS: &str = "pre-terminate.delete.hook.machine.cluster.x-k8s.io";
 /// On control planes: a machine is being replaced because it is unhealthy.
 pub const REMEDIATION_IN_PROGRESS: &str = "controlplane.cluster.x-k8s.io/remediation-in-progress";
 /// On Clusters: identity of the workload cluster, `kube-system:<uid of its namespace kube-system>`. Read by other tools.

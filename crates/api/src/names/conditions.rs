@@ -189,6 +189,8 @@ pub mod reasons {
     pub const MISSING_FIELDS: &str = "MissingFields";
     /// The host is being cleaned up.
     pub const CLEANING_UP: &str = "CleaningUp";
+    /// Nothing of the machine is left on its host.
+    pub const CLEANED_UP: &str = "CleanedUp";
     /// Cleaning the host up has failed.
     pub const CLEAN_UP_FAILED: &str = "CleanUpFailed";
     /// The host is free.

@@ -18,6 +18,10 @@ if [ -z "$holder" ]; then
     if ln -s "$id" "$lock" 2>/dev/null; then
         # Of a bootstrap before ours.
         rm -f "$sentinel"
+        # systemd remembers a service that failed even when its unit is gone, and k0s installs nothing over one.
+        if [ -z "$root$found" ] && [ -d /run/systemd/system ]; then
+            systemctl reset-failed k0scontroller k0sworker </dev/null 2>/dev/null
+        fi
         holder=$id
     else
         holder=$(readlink "$lock" 2>/dev/null)

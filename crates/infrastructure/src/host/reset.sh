@@ -83,12 +83,12 @@ has_data() { [ -d "$data" ] && [ -n "$(ls -A "$data")" ]; }
 for attempt in 1 2; do
     has_unit || has_data || break
     if [ -z "$k0s" ]; then break; fi
+    if [ "$attempt" = 2 ]; then sleep 1; fi
     set -- reset "--data-dir=$data"
     if [ -n "$kubelet" ]; then set -- "$@" "--kubelet-root-dir=$kubelet"; fi
     if [ -n "$socket" ]; then set -- "$@" "--cri-socket=$socket"; fi
     if within 45 "$k0s" "$@"; then break; fi
     for process in $(processes); do kill -9 "$process" 2>/dev/null; done
-    if [ "$attempt" = 1 ]; then sleep 1; fi
 done
 
 # Without the binary, or when it gave up half way, the units at least must not start anything again.
@@ -96,9 +96,9 @@ if has_unit; then
     for role in controller worker; do
         rm -f "$root/etc/systemd/system/k0s$role.service" "$root/etc/init.d/k0s$role" "$root/etc/init/k0s$role.conf"
     done
-fi
-if [ -z "$root" ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
-    within 20 systemctl daemon-reload
+    if [ -z "$root" ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
+        within 20 systemctl daemon-reload
+    fi
 fi
 
 # What we wrote: `k0s reset` knows nothing of it, and may never have been there to run.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, future::Future, sync::Arc};
 use k0smotron_api::{
     capi::Machine,
     infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine},
-    names::{annotations, finalizers},
+    names::{annotations, conditions::reasons::CLEANED_UP, finalizers},
 };
 use k0smotron_runtime::metadata;
 use kube::{
@@ -21,7 +21,9 @@ use super::{
     decide::Step,
     fetch::Sources,
     observed::{Data, Observed},
-    plan, task,
+    plan,
+    report::CLEAN,
+    task,
 };
 use crate::{host::Problem, pool};
 
@@ -90,7 +92,8 @@ pub async fn apply(observed: &Observed, step: Step, sources: &Sources) -> Result
         | Step::Provisioning
         | Step::Retry { .. }
         | Step::CleaningUp
-        | Step::RetryCleanUp { .. }) => Ok(Applied::Settled {
+        | Step::RetryCleanUp { .. }
+        | Step::CleanedUp) => Ok(Applied::Settled {
             machine: machine.clone(),
             step,
         }),
@@ -245,11 +248,7 @@ async fn release(
             events.warn_later(machine.as_ref(), problem.reason, &note);
         }
         None if machine.annotations().contains_key(annotations::INSTALL_ID) => {
-            events.normal_later(
-                machine.as_ref(),
-                "CleanedUp",
-                "nothing of the machine is left on its host",
-            );
+            events.normal_later(machine.as_ref(), CLEANED_UP, CLEAN);
         }
         None => {}
     }
@@ -257,6 +256,8 @@ async fn release(
         .await
         .map_err(Error::write("finalizer"))?;
     sources.provisioning.forget(machine);
-    sources.cleaning.forget(machine);
+    sources
+        .cleaning
+        .over_for(machine, &sources.remote_machines.state());
     Ok(Applied::Gone)
 }

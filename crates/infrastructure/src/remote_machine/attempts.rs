@@ -1,7 +1,7 @@
 //! Attempts on hosts: run as tasks, at most one per machine, and what came of the last one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -104,6 +104,7 @@ fn backoff(number: u32, problem: &Problem) -> Duration {
 pub struct Attempts {
     tasks: Tasks<RemoteMachine, ()>,
     ended: Arc<Mutex<HashMap<String, Ended>>>,
+    over: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Attempts {
@@ -119,6 +120,7 @@ impl Attempts {
             Self {
                 tasks,
                 ended: Arc::default(),
+                over: Arc::default(),
             },
             over,
         )
@@ -168,6 +170,24 @@ impl Attempts {
         });
     }
 
+    /// Whether the machine was let go: a watch that lags behind may show it for a moment as it was before, and its host
+    /// may be another machine's by now.
+    pub fn is_over(&self, machine: &RemoteMachine) -> bool {
+        self.over().contains(&key(machine))
+    }
+
+    /// The machine was let go. `left`: the machines that the watch still shows; of others nothing need be remembered.
+    pub fn over_for(&self, machine: &RemoteMachine, left: &[Arc<RemoteMachine>]) {
+        self.forget(machine);
+        let mut over = self.over();
+        over.retain(|known| left.iter().any(|machine| key(machine) == *known));
+        over.insert(key(machine));
+    }
+
+    fn over(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Cuts a running attempt off and forgets what came of earlier ones.
     pub fn forget(&self, machine: &RemoteMachine) {
         self.tasks.forget(machine);
@@ -188,6 +208,21 @@ fn key(machine: &RemoteMachine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_machine_that_was_let_go_is_remembered_while_a_watch_may_show_it() {
+        let machine = |name: &str| {
+            let mut machine = RemoteMachine::new(name, Default::default());
+            machine.metadata.uid = Some(name.to_owned());
+            machine
+        };
+        let (attempts, _over) = Attempts::new(1);
+        let (first, second) = (machine("first"), machine("second"));
+        attempts.over_for(&first, &[Arc::new(first.clone()), Arc::new(second.clone())]);
+        assert!(attempts.is_over(&first) && !attempts.is_over(&second));
+        attempts.over_for(&second, &[Arc::new(second.clone())]);
+        assert!(!attempts.is_over(&first) && attempts.is_over(&second));
+    }
 
     fn inputs(digest: u64, host_key: Option<&str>) -> Inputs {
         Inputs {

@@ -62,6 +62,8 @@ pub enum Step {
     CleaningUp,
     /// The last attempt failed; the next one is due after this time.
     RetryCleanUp { problem: Problem, after: Duration },
+    /// The host is clean already; Cluster API is about to delete the object.
+    CleanedUp,
     /// Give the host back and let the object go. `left`: why the host is not known to be clean.
     Release { left: Option<Problem> },
 }
@@ -90,6 +92,13 @@ pub fn decide(observed: &Observed) -> Step {
     }
     if machine.metadata.deletion_timestamp.is_some() {
         return clean_up(observed);
+    }
+    if held && observed.is_going {
+        // Everything but the last step, which is for an object that is being deleted.
+        return match clean_up(observed) {
+            Step::Release { .. } => Step::CleanedUp,
+            step => step,
+        };
     }
     let owner = match &observed.owner {
         None => {
@@ -257,7 +266,7 @@ fn lost_reservation(observed: &Observed) -> Option<Arc<PooledRemoteMachine>> {
     }
 }
 
-/// The object is being deleted, and the finalizer is on.
+/// The object is being deleted, or is about to be, and the finalizer is on.
 fn clean_up(observed: &Observed) -> Step {
     let machine = &observed.machine;
     let is_provisioned = machine

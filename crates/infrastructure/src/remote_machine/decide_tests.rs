@@ -63,6 +63,7 @@ fn world(machine: Arc<RemoteMachine>) -> Observed {
         now: NOW.parse().unwrap(),
         owner: Some(("m".into(), Some(Arc::new(read(owner))))),
         cluster: Some(Arc::new(read(cluster))),
+        is_going: false,
         nothing_to_provision: false,
         paused: None,
         entries: Vec::new(),
@@ -325,6 +326,34 @@ fn machines_of_the_controller_before_are_cleaned_too() {
 }
 
 #[test]
+fn a_host_that_goes_with_its_cluster_is_cleaned_before_its_object_is_deleted() {
+    let provisioned = format!("{ADDRESS}, providerID: 'remote-machine://10.0.0.1:22'");
+    let with = |metadata: &str, change: &dyn Fn(&mut Observed)| {
+        let mut world = world(machine(metadata, &provisioned));
+        world.is_going = true;
+        change(&mut world);
+        decided(&world)
+    };
+    assert_eq!(with(CLAIMED, &|_| ()), "CleanUp { number: 0 }");
+    assert_eq!(with(CLAIMED, &|o| o.cleaning.running = true), "CleaningUp");
+    let ends = |o: &mut Observed, result| o.cleaning = ended(o, 0, result);
+    // The pool slot is not freed, and the finalizer not removed, before somebody deletes the object.
+    assert_eq!(with(CLAIMED, &|o| ends(o, Ok(()))), "CleanedUp");
+    let foreign = || Err(Problem::lasting("HostInUse", ""));
+    assert_eq!(with(CLAIMED, &|o| ends(o, foreign())), "CleanedUp");
+    let away = || Err(Problem::passing("HostUnreachable", ""));
+    assert_eq!(
+        with(CLAIMED, &|o| ends(o, away())),
+        "retry clean-up HostUnreachable 1s"
+    );
+    assert_eq!(with(CLAIMED, &|o| o.paused = Some("x".into())), "Pause(\"x\")");
+    // Nothing is begun on a host that nobody was on.
+    let mut fresh = world(machine(CLAIMED, ADDRESS));
+    fresh.is_going = true;
+    assert_eq!(decided(&fresh), "CleanedUp");
+}
+
+#[test]
 fn a_bootstrap_that_may_just_begin_is_cleaned_too() {
     let mut world = deleted(CLAIMED, ADDRESS, 0);
     world.provisioning.running = true;
@@ -336,7 +365,7 @@ proptest! {
     #[test]
     fn every_world_has_a_step(
         held in any::<bool>(), claimed in any::<bool>(), provisioned in any::<bool>(), deleting in any::<bool>(),
-        paused in any::<bool>(), owner in 0..3, cluster in any::<bool>(), data in 0..4, key in 0..4,
+        paused in any::<bool>(), going in any::<bool>(), owner in 0..3, cluster in any::<bool>(), data in 0..4, key in 0..4,
         running in any::<bool>(), failed in any::<bool>(), ago in 0_i64..1000,
     ) {
         let mut metadata = Vec::new();
@@ -346,6 +375,7 @@ proptest! {
         let spec = if provisioned { format!("{ADDRESS}, providerID: x") } else { ADDRESS.to_owned() };
         let mut world = world(machine(&metadata.join(", "), &spec));
         if paused { world.paused = Some("x".into()); }
+        world.is_going = deleting || going;
         match owner { 0 => world.owner = None, 1 => world.owner = Some(("m".into(), None)), _ => {} }
         if !cluster { world.cluster = None; }
         match data { 0 => world.data = Data::Unread, 1 => world.data = Data::Missing("d".into()), _ => {} }
@@ -355,11 +385,12 @@ proptest! {
         world.cleaning = ended(&world, ago, result);
         let step = decide(&world);
         let touches = matches!(step, Step::Provision { .. } | Step::Claim(_));
-        prop_assert!(!touches || !provisioned || deleting, "{:?}", step);
+        prop_assert!(!touches || !provisioned || world.is_going, "{:?}", step);
         let still = matches!(step, Step::Pause(_) | Step::Leave);
         prop_assert!(!paused || still, "{:?}", step);
         let sets_up = matches!(step, Step::Provision { .. } | Step::Publish { .. } | Step::Hold);
-        prop_assert!(!deleting || !sets_up, "{:?}", step);
+        prop_assert!(!(deleting || going && held) || !sets_up, "{:?}", step);
+        prop_assert!(deleting || !matches!(step, Step::Release { .. }), "{:?}", step);
         let begins = matches!(step, Step::Provision { .. });
         prop_assert!(!begins || (held && claimed), "{:?}", step);
         let goes = matches!(

@@ -89,6 +89,19 @@ pub async fn nothing_to_provision(context: &Context, cluster: &Cluster) -> Resul
     Ok(found.is_some_and(|found| provisions_nothing(&found)))
 }
 
+/// Whether Cluster API is about to delete the infrastructure of the Machine, a second or two from now: Machine and
+/// Cluster are being deleted and nobody holds the Machine back. Nodes of a cluster that goes are not drained.
+pub fn goes_with_cluster(machine: &Machine, cluster: &Cluster) -> bool {
+    let holds = |key: &String| {
+        key == annotations::PAUSED
+            || key.starts_with(annotations::PRE_DRAIN_HOOKS)
+            || key.starts_with(annotations::PRE_TERMINATE_HOOKS)
+    };
+    machine.is_deleting()
+        && cluster.metadata.deletion_timestamp.is_some()
+        && !machine.annotations().keys().any(holds)
+}
+
 fn provisions_nothing(object: &RemoteCluster) -> bool {
     object.metadata.deletion_timestamp.is_none()
         && !object.annotations().contains_key(annotations::MANAGED_BY)
@@ -129,6 +142,33 @@ mod tests {
         };
         assert_eq!(data(&owned("m"), MADE), Some("d".into()));
         assert_eq!(data(&owned("other"), MADE), None, "the config of another Machine");
+    }
+
+    #[test]
+    fn a_machine_goes_with_its_cluster_once_nobody_holds_it() {
+        const DELETED: &str = "deletionTimestamp: '2026-01-01T00:00:00Z'";
+        let goes = |of_machine: &str, of_cluster: &str| {
+            let object = |kind: &str, metadata: &str, spec: &str| {
+                format!(
+                    "apiVersion: cluster.x-k8s.io/v1beta2\nkind: {kind}\n\
+                     metadata: {{name: c, namespace: ns, {metadata}}}\nspec: {{{spec}}}\n"
+                )
+            };
+            let machine = read::<Machine>(&object("Machine", of_machine, "clusterName: c"));
+            goes_with_cluster(&machine, &read::<Cluster>(&object("Cluster", of_cluster, "")))
+        };
+        assert!(goes(DELETED, DELETED));
+        // A machine that is replaced: its node is drained first. A cluster that goes: backups and workers come first.
+        assert!(!goes(DELETED, ""));
+        assert!(!goes("", DELETED));
+        for held in [
+            "pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup",
+            "pre-drain.delete.hook.machine.cluster.x-k8s.io/backup",
+            "cluster.x-k8s.io/paused",
+        ] {
+            let metadata = format!("{DELETED}, annotations: {{{held}: ''}}");
+            assert!(!goes(&metadata, DELETED), "{held}");
+        }
     }
 
     #[test]

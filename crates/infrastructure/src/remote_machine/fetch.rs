@@ -60,6 +60,11 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
         Some(name) => cluster(sources, &namespace, &name).await?,
     };
     let is_deleting = machine.metadata.deletion_timestamp.is_some();
+    let is_going = is_deleting
+        || match (&owner, &cluster) {
+            (Some((_, Some(owner))), Some(cluster)) => early::goes_with_cluster(owner, cluster),
+            _ => false,
+        };
     let is_provisioned = machine
         .spec
         .provider_id
@@ -72,12 +77,12 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
             entry.spec.pool == name || named == Some(&entry.name_any())
         }),
     };
-    let others: Vec<_> = if is_deleting || is_provisioned {
+    let others: Vec<_> = if is_going || is_provisioned {
         Vec::new()
     } else {
         others(sources, &machine)
     };
-    let is_wanted = !is_deleting && !is_provisioned;
+    let is_wanted = !is_going && !is_provisioned;
     let data_secret = match &owner {
         Some((_, Some(owner))) if is_wanted => early::data_secret(&sources.context, owner).await?,
         _ => None,
@@ -91,9 +96,7 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
         Some(name) => data(sources, &machine, &namespace, name).await?,
     };
     let key = match &machine.spec.ssh_key_ref {
-        Some(reference) if is_deleting || !is_provisioned => {
-            key(sources, &namespace, &reference.name).await?
-        }
+        Some(reference) if is_going || !is_provisioned => key(sources, &namespace, &reference.name).await?,
         _ => Key::Unread,
     };
     Ok(Observed {
@@ -105,6 +108,7 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
         machine,
         owner,
         cluster,
+        is_going,
         nothing_to_provision,
         entries,
         others,

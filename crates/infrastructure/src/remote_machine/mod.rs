@@ -7,7 +7,7 @@
 //! In order: an owner, a cluster, the finalizer, the cluster's infrastructure, bootstrap data, a host (of the pool or the
 //! one in the spec, which nobody else may have), an SSH key, an install id, the attempt itself, the provider ID. On
 //! deletion: the host is cleaned up, its slot in the pool is freed or quarantined, the finalizer goes; a bound on the
-//! time makes sure of the last.
+//! time makes sure of the last. A host that goes with its cluster is cleaned up as soon as nothing holds its Machine.
 
 mod apply;
 mod attempts;
@@ -187,6 +187,9 @@ fn select(
 }
 
 async fn reconcile(machine: Arc<RemoteMachine>, sources: Sources) -> Result<Outcome, Error> {
+    if sources.cleaning.is_over(&machine) {
+        return Ok(Outcome::Done);
+    }
     let mut machine = machine;
     for _ in 0..STEPS_PER_PASS {
         let observed = fetch(machine, &sources).await?;

@@ -21,6 +21,8 @@ pub struct Observed {
     /// the Machine itself if it is there.
     pub owner: Option<(String, Option<Arc<Machine>>)>,
     pub cluster: Option<Arc<Cluster>>,
+    /// The machine is being deleted, or is about to be with its Cluster.
+    pub is_going: bool,
     /// The Cluster's infrastructure has nothing to provision: it is ready before Cluster API says so.
     pub nothing_to_provision: bool,
     /// Why nothing may be done.

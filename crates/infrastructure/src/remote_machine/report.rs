@@ -13,6 +13,9 @@ use k0smotron_runtime::conditions::Conditions;
 use super::{decide::Step, observed::Observed};
 use crate::host::Problem;
 
+/// What is said of a host that was cleaned up.
+pub const CLEAN: &str = "nothing of the machine is left on its host";
+
 /// An event to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -69,6 +72,13 @@ pub fn status(machine: &RemoteMachine, step: &Step, observed: &Observed) -> Remo
             }
         },
         Step::RetryCleanUp { problem, .. } => unclean(&mut conditions, problem),
+        Step::CleanedUp => match observed.cleaning.problem() {
+            Some(problem) => unclean(&mut conditions, problem),
+            None => {
+                conditions.set_false(READY, reasons::DELETING, CLEAN);
+                conditions.set_true(HOST_CLEAN, reasons::CLEANED_UP, CLEAN);
+            }
+        },
         // Nothing is said of these: the object changes at once, or is gone.
         Step::Pause(_) | Step::Hold | Step::Claim(_) | Step::Leave | Step::Release { .. } => {}
     }

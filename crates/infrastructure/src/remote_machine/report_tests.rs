@@ -23,6 +23,7 @@ fn observed() -> Observed {
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
         owner: None,
         cluster: None,
+        is_going: false,
         nothing_to_provision: false,
         paused: None,
         entries: Vec::new(),
