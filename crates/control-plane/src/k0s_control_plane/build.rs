@@ -135,7 +135,12 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
         true => Some(certificates::kubeconfig(inputs, cluster, &authorities)?),
         false => None,
     };
-    let staying = || inputs.machines.iter().filter(|machine| !machine.is_deleting());
+    // Of a cluster that goes nothing is kept as it was, the hooks least of all.
+    let goes = observe::cluster_goes(inputs);
+    let staying = || {
+        let machines = inputs.machines.iter();
+        machines.filter(|machine| !goes && !machine.is_deleting())
+    };
     Ok(Built {
         finalizer: !observed.finalizer,
         marks,

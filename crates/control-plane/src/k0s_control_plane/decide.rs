@@ -136,7 +136,12 @@ fn live(observed: &Observed) -> Live {
     let issue_kubeconfig = observed.endpoint
         && !lacking.contains(&Authority::Cluster)
         && observed.kubeconfig != KubeconfigState::Good;
-    let (membership, release) = membership(observed, exists, &lacking);
+    let (membership, mut release) = membership(observed, exists, &lacking);
+    if observed.goes_next {
+        // Nobody has to leave a cluster that goes. Let go now, the Machines need no look of Cluster API, a second each,
+        // only to see that they were held.
+        release = hooked(observed);
+    }
     let probe = observed.endpoint
         && (observed.kubeconfig != KubeconfigState::Missing || issue_kubeconfig)
         && (exists || !observed.machines.is_empty() || matches!(membership, Membership::Create { .. }));
@@ -195,6 +200,11 @@ fn membership(observed: &Observed, exists: bool, lacking: &[Authority]) -> (Memb
     (membership, release)
 }
 
+fn hooked(observed: &Observed) -> Vec<String> {
+    let hooked = observed.machines.iter().filter(|machine| machine.hooked);
+    hooked.map(|machine| machine.name.clone()).collect()
+}
+
 fn deletion(observed: &Observed) -> Deletion {
     let owned = observed.owner == Owner::Found;
     // Workers need the control plane to leave cleanly. Without a Cluster nobody drains or counts them.
@@ -205,12 +215,7 @@ fn deletion(observed: &Observed) -> Deletion {
         .filter(|_| !first)
         .map(|machine| machine.name.clone())
         .collect();
-    let release = observed
-        .machines
-        .iter()
-        .filter(|machine| !first && machine.hooked)
-        .map(|machine| machine.name.clone())
-        .collect();
+    let release = if first { Vec::new() } else { hooked(observed) };
     let remaining = observed.machines.len();
     Deletion {
         workers,

@@ -28,6 +28,7 @@ pub fn ready() -> Observed {
         template: None,
         machines: Vec::new(),
         workers: 0,
+        goes_next: false,
         answer: Answer::NotAsked,
     }
 }
@@ -163,6 +164,20 @@ fn an_interrupted_creation_is_finished_under_its_name() {
     };
     assert_eq!(live(&created).membership, Membership::Steady);
     assert!(live(&created).confirm);
+}
+
+#[test]
+fn members_of_a_cluster_that_goes_are_let_go_with_its_workers() {
+    let deciding = |goes_next| {
+        live(&Observed {
+            machines: vec![machine("demo-1")],
+            goes_next,
+            ..running()
+        })
+    };
+    assert_eq!(deciding(true).release, ["demo-1"]);
+    assert_eq!(deciding(true).membership, Membership::Steady);
+    assert_eq!(deciding(false).release, [""; 0]);
 }
 
 #[test]

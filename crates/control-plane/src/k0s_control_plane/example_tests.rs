@@ -89,6 +89,7 @@ fn inputs() -> Inputs {
         infrastructure_endpoint: None,
         machines: Vec::new(),
         workers: 0,
+        workers_staying: 0,
         authorities: BTreeMap::new(),
         kubeconfig: None,
         template: Template::Found(Box::new(FoundTemplate {
@@ -258,6 +259,29 @@ fn nothing_is_written_over_a_settled_control_plane() {
     let (kept, present) = (&built.kept[0], &inputs.machines[0]);
     assert_eq!(kept.spec, present.spec);
     assert_eq!(kept.metadata, present.metadata);
+}
+
+#[test]
+fn hooks_go_with_the_cluster_and_do_not_come_back() {
+    let yes = Answer::Yes {
+        cluster_uid: "abc".to_owned(),
+    };
+    let (mut inputs, _) = after(inputs(), yes);
+    let mut cluster = Cluster::clone(inputs.cluster.as_ref().unwrap());
+    cluster.metadata.deletion_timestamp = Some(yaml("'2026-01-01T00:00:00Z'"));
+    inputs.cluster = Some(Arc::new(cluster));
+    let name = inputs.machines[0].metadata.name.clone().unwrap();
+    // Workers that stay: a hook of somebody may hold the deletion back.
+    for (workers, workers_staying, released) in [(0, 0, 0), (2, 1, 0), (2, 0, 1)] {
+        (inputs.workers, inputs.workers_staying) = (workers, workers_staying);
+        let built = built(&inputs);
+        assert_eq!(
+            built.releases,
+            vec![name.clone(); released],
+            "{workers} {workers_staying}"
+        );
+        assert!(built.kept.is_empty());
+    }
 }
 
 #[test]

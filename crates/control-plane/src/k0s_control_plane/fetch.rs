@@ -37,6 +37,8 @@ pub struct Inputs {
     pub machines: Vec<Machine>,
     /// Number of the Cluster's other Machines.
     pub workers: usize,
+    /// How many of these are not being deleted.
+    pub workers_staying: usize,
     pub authorities: BTreeMap<Authority, Secret>,
     pub kubeconfig: Option<Secret>,
     /// The template of infrastructure machines; looked for only when a Machine may have to be made.
@@ -109,6 +111,7 @@ pub async fn fetch(
         infrastructure_endpoint: None,
         machines: Vec::new(),
         workers: 0,
+        workers_staying: 0,
         authorities: BTreeMap::new(),
         kubeconfig: None,
         template: Template::NotLookedFor,
@@ -125,7 +128,10 @@ pub async fn fetch(
     else {
         return Ok(inputs);
     };
-    (inputs.machines, inputs.workers) = machines(plane, &namespace, &cluster, from).await?;
+    let (ours, workers) = machines(plane, &namespace, &cluster, from).await?;
+    inputs.machines = ours;
+    inputs.workers = workers.len();
+    inputs.workers_staying = workers.iter().filter(|machine| !machine.is_deleting()).count();
     let Some(belongs_to) = belongs_to.filter(|_| plane.metadata.deletion_timestamp.is_none()) else {
         return Ok(inputs);
     };
@@ -164,13 +170,13 @@ pub async fn fetch(
     Ok(inputs)
 }
 
-/// The control plane's Machines, oldest first, and how many others the Cluster has.
+/// The control plane's Machines, oldest first, and the others that the Cluster has.
 async fn machines(
     plane: &K0sControlPlane,
     namespace: &str,
     cluster: &str,
     from: &Sources<'_>,
-) -> Result<(Vec<Machine>, usize), Error> {
+) -> Result<(Vec<Machine>, Vec<Machine>), Error> {
     let selected = ListParams::default().labels(&format!("{}={cluster}", labels::CLUSTER_NAME));
     let api = from.context.api::<Machine>(namespace);
     let all = api.list(&selected).await.map_err(|source| Error::Read {
@@ -183,7 +189,7 @@ async fn machines(
         .filter(|machine| is_ours(plane, machine))
         .collect();
     ours.sort_by_key(|machine| (machine.creation_timestamp(), machine.name_any()));
-    Ok((ours, workers.len()))
+    Ok((ours, workers))
 }
 
 /// Machines that something else controls are none of ours. By name: move and restore change UIDs.

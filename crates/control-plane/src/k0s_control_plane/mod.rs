@@ -9,6 +9,7 @@
 //! | a Machine of a cluster that never came up is deleted | let go, then replaced |
 //! | the only member of a cluster that exists is deleted | held and said: it would take the data along |
 //! | endpoint or authority changes, half of a certificate's life is over | kubeconfig issued again |
+//! | the Cluster is deleted, and Cluster API has got to its workers | Machines are let go: nobody leaves what goes |
 //! | the control plane is deleted | workers first, then its Machines, without ceremony |
 //!
 //! What a pass may do to a cluster is decided in [`decide`], from facts alone.

@@ -91,8 +91,15 @@ pub fn observe(inputs: &Inputs) -> Observed {
         } else {
             0
         },
+        goes_next: cluster_goes(inputs) && inputs.workers > 0 && inputs.workers_staying == 0,
         answer: inputs.answer.clone(),
     }
+}
+
+/// Whether the Cluster is being deleted.
+pub fn cluster_goes(inputs: &Inputs) -> bool {
+    let cluster = inputs.cluster.as_deref();
+    cluster.is_some_and(|cluster| cluster.metadata.deletion_timestamp.is_some())
 }
 
 /// Number of the Machine that was begun last.

@@ -145,6 +145,8 @@ pub struct Observed {
     pub machines: Vec<MachineFacts>,
     /// Machines of the Cluster that are not control plane Machines.
     pub workers: usize,
+    /// The Cluster is being deleted, and Cluster API has got to its workers: the control plane is next.
+    pub goes_next: bool,
     pub answer: Answer,
 }
 
