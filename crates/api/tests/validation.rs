@@ -155,9 +155,10 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 fn any_object() -> impl Strategy<Value = Value> {
-    (proptest::sample::select(&KINDS), any_json(), any_json(), any_json()).prop_map(
-        |((group, kind), metadata, spec, status)| {
-            json!({"apiVersion": format!("{group}/v1beta2"), "kind": kind, "metadata": metadata, "spec": spec, "status": status})
+    let version = prop_oneof![3 => Just("v1beta2"), 1 => Just("v1beta1")];
+    (proptest::sample::select(&KINDS), version, any_json(), any_json(), any_json()).prop_map(
+        |((group, kind), version, metadata, spec, status)| {
+            json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": metadata, "spec": spec, "status": status})
         },
     )
 }
