@@ -4,12 +4,11 @@
 
 use serde_json::{Map, Value, json};
 
-/// Version of k0s for control planes that are created without one.
+use crate::k0smotron::{DEFAULT_API_PORT, DEFAULT_ETCD_IMAGE, DEFAULT_KONNECTIVITY_PORT, DEFAULT_VERSION};
+
+/// Version of k0s for control planes that are created without one. Those that exist without one run [`DEFAULT_VERSION`], and must not be
+/// upgraded by a default.
 pub const VERSION_OF_NEW_CLUSTERS: &str = "v1.36.3-k0s.2";
-/// Version of k0s that the original runs for control planes without one: what exists must not be upgraded by a default.
-const ORIGINAL_VERSION: &str = "v1.27.9-k0s.0";
-/// Image of etcd, as in the schema.
-const ETCD_IMAGE: &str = "quay.io/k0sproject/etcd:v3.7.1";
 
 /// Fills in what the kind's defaults are, for an object that is about to be created.
 pub fn apply_defaults(object: &mut Value) {
@@ -52,7 +51,7 @@ fn apply_to_spec(spec: &mut Map<String, Value>, old: Option<&Value>) {
                 .get("version")
                 .and_then(Value::as_str)
                 .filter(|version| !version.is_empty())
-                .unwrap_or(ORIGINAL_VERSION),
+                .unwrap_or(DEFAULT_VERSION),
         };
         spec.insert("version".to_owned(), json!(version));
     }
@@ -60,8 +59,10 @@ fn apply_to_spec(spec: &mut Map<String, Value>, old: Option<&Value>) {
         && is_empty(service.get("type"))
     {
         service.insert("type".to_owned(), json!("ClusterIP"));
-        service.entry("apiPort").or_insert(json!(30443));
-        service.entry("konnectivityPort").or_insert(json!(30132));
+        service.entry("apiPort").or_insert(json!(DEFAULT_API_PORT));
+        service
+            .entry("konnectivityPort")
+            .or_insert(json!(DEFAULT_KONNECTIVITY_PORT));
     }
     if let Some(etcd) = spec
         .get_mut("storage")
@@ -69,7 +70,7 @@ fn apply_to_spec(spec: &mut Map<String, Value>, old: Option<&Value>) {
         .and_then(Value::as_object_mut)
         && is_empty(etcd.get("image"))
     {
-        etcd.insert("image".to_owned(), json!(ETCD_IMAGE));
+        etcd.insert("image".to_owned(), json!(DEFAULT_ETCD_IMAGE));
     }
     if let Some(ingress) = spec.get_mut("ingress").and_then(Value::as_object_mut)
         && ingress.get("deploy").is_none_or(Value::is_null)

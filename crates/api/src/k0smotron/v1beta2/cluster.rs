@@ -36,7 +36,12 @@ use crate::{
 #[x_kube(
     validation = Rule::new("!has(self.ingress) || !has(self.gateway)")
         .message("ingress and gateway both give the control plane its external host name; remove one of them")
-        .field_path(".gateway")
+        .field_path(".gateway"),
+    // Here and not in the webhook alone: the scale subresource passes no webhook.
+    validation = Rule::new(
+        "!has(oldSelf.storage) || oldSelf.storage.type != 'nats' || self.replicas == oldSelf.replicas || \
+         (self.replicas <= 1 && oldSelf.replicas <= 1)"
+    ).message("replicas cannot change with storage type nats; keep the number").field_path(".replicas")
 )]
 pub struct ClusterSpec {
     /// Number of pods of the control plane; 0 counts as 1. More than one needs a datastore of its own (storage).

@@ -1,11 +1,10 @@
 //! Where a hosted control plane keeps its data: etcd, kine or NATS, and the directory of k0s.
 
 use super::{Field, Report, values};
+use crate::k0smotron::DEFAULT_VOLUME_SIZE;
 
 /// What the original stores for a data source that is read from a Secret.
 const DATA_SOURCE_PLACEHOLDER: &str = "__K0SMOTRON_KINE_DATASOURCE_URL_PLACEHOLDER__";
-/// Size of a volume when none is given.
-const DEFAULT_SIZE: &str = "1Gi";
 
 pub fn check(spec: &Field<'_>, report: &mut Report) {
     let storage = spec.get("storage");
@@ -127,19 +126,6 @@ pub fn check_update(spec: &Field<'_>, old: &Field<'_>, report: &mut Report) {
             format!("cannot change from {old_kind} to {new_kind}, because the data would be lost; make a new cluster"),
         );
     }
-    let replicas = spec.get("replicas");
-    let count = |spec: &Field<'_>| {
-        spec.get("replicas")
-            .integer()
-            .filter(|count| *count != 0)
-            .unwrap_or(1)
-    };
-    if new_kind == "nats" && count(spec) != count(old) {
-        report.error(
-            &replicas,
-            format!("cannot change with storage type nats; keep {}", count(old)),
-        );
-    }
     for storage_kind in ["etcd", "nats"] {
         if storage_kind == new_kind {
             check_size(
@@ -170,10 +156,10 @@ fn check_size(size: &Field<'_>, before: &Field<'_>, report: &mut Report) {
     let bytes = |field: &Field<'_>| {
         let number = match field.value() {
             serde_json::Value::Number(number) => number.as_f64(),
-            _ => values::quantity::parse(field.text().unwrap_or(DEFAULT_SIZE)),
+            _ => values::quantity::parse(field.text().unwrap_or(DEFAULT_VOLUME_SIZE)),
         }?;
         Some(if number == 0.0 {
-            values::quantity::parse(DEFAULT_SIZE)?
+            values::quantity::parse(DEFAULT_VOLUME_SIZE)?
         } else {
             number
         })
@@ -185,7 +171,7 @@ fn check_size(size: &Field<'_>, before: &Field<'_>, report: &mut Report) {
             size,
             format!(
                 "is less than {}, and volumes do not shrink; keep at least that",
-                before.text().unwrap_or(DEFAULT_SIZE)
+                before.text().unwrap_or(DEFAULT_VOLUME_SIZE)
             ),
         );
     }
