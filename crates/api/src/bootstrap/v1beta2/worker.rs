@@ -53,8 +53,7 @@ pub struct K0sWorkerConfigSpec {
     #[schemars(length(max = 256))]
     #[x_kube(
         validation = Rule::new(r"self == '' || self.matches('^v?[0-9]+\\.[0-9]+\\.[0-9]+([-+][0-9A-Za-z.+-]+)?$')")
-            .message("version must look like v1.36.3 or v1.36.3+k0s.2"),
-        validation = Rule::new("!self.contains('-k0s.')").message("write the k0s suffix with a plus sign: +k0s. instead of -k0s.")
+            .message("version must look like v1.36.3 or v1.36.3+k0s.2")
     )]
     pub version: Option<String>,
     /// Keeps the host's own name as the name of the node, instead of the name of the Machine.
