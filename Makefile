@@ -4,13 +4,14 @@ CARGO ?= cargo
 VERSION ?= 3.0.0
 SUITE ?= machines
 BENCH ?= machines
+FUZZ_SECONDS ?= 120
 # The harness reads these; given on make's command line they have to be handed on.
 export K0S_BINARY UPSTREAM_OPERATOR
 
 DIST = target/dist/v$(VERSION)
 E2E = target/debug/e2e
 
-.PHONY: help build manifests components quickstart quickstart-down test test-fast e2e bench deny docs clean
+.PHONY: help build manifests components quickstart quickstart-down test test-fast e2e bench fuzz deny docs clean
 
 help:
 	@echo 'make quickstart        a k0s cluster on two machines through Cluster API, left running'
@@ -18,6 +19,7 @@ help:
 	@echo 'make test              format, clippy, unit, snapshot, API tests and one scenario on machines'
 	@echo 'make e2e SUITE=machines [K0S_BINARY=]                       a full suite'
 	@echo 'make bench BENCH=machines [K0S_BINARY=] [UPSTREAM_OPERATOR=]  ratios of one run'
+	@echo 'make fuzz [FUZZ_SECONDS=]   conversion and admission under arbitrary input'
 	@echo 'make build | manifests | components | deny | docs'
 
 build:
@@ -65,6 +67,22 @@ e2e: harness
 
 bench: harness
 	$(E2E) bench $(BENCH)
+
+# Arbitrary input for FUZZ_SECONDS per target. Without cargo-fuzz or nightly Rust: the same properties under proptest, for longer than in
+# the tests; that finds less, because nothing leads it to new branches.
+fuzz:
+	@e2e/prerequisites build
+	@if cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1; then \
+		set -e; for target in convert review admission; do \
+			mkdir -p target/fuzz/corpus/$$target; \
+			cargo +nightly fuzz run --target-dir target/fuzz $$target target/fuzz/corpus/$$target fuzz/seeds -- \
+				-max_total_time=$(FUZZ_SECONDS) -artifact_prefix=target/fuzz/$$target-; \
+		done; \
+	else \
+		echo 'cargo-fuzz or nightly Rust is missing (cargo install cargo-fuzz; rustup toolchain install nightly): proptest instead' >&2; \
+		PROPTEST_CASES=20000 $(CARGO) test --locked --release -p k0smotron-api --test conversion_arbitrary; \
+		PROPTEST_CASES=500 $(CARGO) test --locked --release -p k0smotron-api --test conversion_round_trips; \
+	fi
 
 # Bans, licences and sources of dependencies; installs cargo-deny where it is missing.
 deny:

@@ -11,6 +11,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use serde_json::Value;
 
+use super::rules::Object;
+
 /// The fields below one place of a version.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -75,15 +77,19 @@ impl Known {
     }
 
     /// Removes every field that this version does not have, as the API server does.
-    pub(super) fn prune(&self, value: &mut Value) {
+    pub(super) fn prune_object(&self, object: &mut Object) {
+        object.retain(|name, value| match self.field(name) {
+            Some(known) => {
+                known.prune(value);
+                true
+            }
+            None => false,
+        });
+    }
+
+    fn prune(&self, value: &mut Value) {
         match value {
-            Value::Object(object) => object.retain(|name, value| match self.field(name) {
-                Some(known) => {
-                    known.prune(value);
-                    true
-                }
-                None => false,
-            }),
+            Value::Object(object) => self.prune_object(object),
             Value::Array(items) => {
                 let known = self.element();
                 items.iter_mut().for_each(|item| known.prune(item));

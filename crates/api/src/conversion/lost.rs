@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use super::rules::{Object, get, take};
+use super::rules::Object;
 
 /// What is kept in the annotation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,9 +26,6 @@ pub(super) struct Lost {
         skip_serializing_if = "Option::is_none"
     )]
     pub(super) status: Option<Value>,
-    /// For values with a second home (see [`super::rules::KindRules`]): what stood in the first one.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) homes: BTreeMap<String, Value>,
     /// There was more than fits into annotations, and the rest of this is empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) omitted: bool,
@@ -94,7 +91,7 @@ impl Lost {
     /// Forgets the operations on the status unless it still is the one they belong to.
     pub(super) fn check_status(&mut self, status: Option<&Value>) {
         if let Some(expected) = &self.status
-            && status.map(witness).as_ref() != Some(expected)
+            && status.map_or(Value::Null, witness) != *expected
         {
             self.operations.retain(|operation| !operation.concerns_status());
         }
@@ -102,7 +99,6 @@ impl Lost {
 
     /// Carries out every operation whose place is as it was.
     pub(super) fn restore(&self, plain: &mut Object) {
-        let moved_out = self.left_homes(plain);
         // All places are looked up before anything changes, because the elements of lists are recognised by what they hold.
         let mut found = Elements::default();
         let places: Vec<_> = self
@@ -115,24 +111,6 @@ impl Lost {
                 put(plain, &place, operation.value.as_ref());
             }
         }
-        for home in moved_out {
-            take(plain, &home);
-        }
-    }
-
-    fn left_homes(&self, plain: &Object) -> Vec<String> {
-        let left = self.homes.iter().filter_map(|(pair, expected)| {
-            let (first, second) = pair.split_once(' ')?;
-            let now = get(plain, first).map_or(Value::Null, witness);
-            (now != *expected).then(|| second.to_owned())
-        });
-        left.collect()
-    }
-
-    /// Remembers what stands in the first home of a value whose second home is in use.
-    pub(super) fn remember_home(&mut self, first: &str, second: &str, plain: &Object) {
-        let value = get(plain, first).map_or(Value::Null, witness);
-        self.homes.insert(format!("{first} {second}"), value);
     }
 }
 

@@ -55,7 +55,7 @@ fn unite(into: &mut ManagedFieldsEntry, other: ManagedFieldsEntry) {
     into.time = other.time.max(into.time.take());
     match (&mut into.fields_v1, other.fields_v1) {
         (Some(FieldsV1(Value::Object(into))), Some(FieldsV1(Value::Object(other)))) => {
-            unite_trees(into, other)
+            unite_trees(into, other);
         }
         (Some(FieldsV1(Value::Object(_))), _) => {}
         (into, other) => *into = other,

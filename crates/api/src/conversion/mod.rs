@@ -180,13 +180,6 @@ impl Kind {
         if to == Version::V1Beta2 && lost.concerns_status() {
             lost.status = Some(converted.get("status").map_or(Value::Null, lost::witness));
         }
-        if to == Version::V1Beta1 {
-            for (first, second) in self.rules.second_homes {
-                if rules::get(&object, second).is_some() {
-                    lost.remember_home(first, second, &back);
-                }
-            }
-        }
 
         put_annotations(&mut metadata, annotations, took_annotations)?;
         if !lost.is_empty() {
@@ -201,14 +194,7 @@ impl Kind {
     /// Without regard to what is lost.
     fn plainly(&self, content: &mut Object, annotations: &mut Object, to: Version) {
         self.rules.apply(content, annotations, to);
-        let known = self.known(to);
-        content.retain(|name, value| match known.field(name) {
-            Some(known) => {
-                known.prune(value);
-                true
-            }
-            None => false,
-        });
+        self.known(to).prune_object(content);
     }
 }
 
@@ -266,11 +252,14 @@ fn encode(lost: &Lost) -> String {
 }
 
 fn all_annotations(metadata: &mut Option<Value>) -> Option<&mut Object> {
-    let empty = || Value::Object(Object::new());
-    metadata
-        .get_or_insert_with(empty)
-        .as_object_mut()?
-        .entry("annotations")
-        .or_insert_with(empty)
-        .as_object_mut()
+    let metadata = or_empty(metadata.get_or_insert_default())?;
+    or_empty(metadata.entry("annotations").or_insert_with(Value::default))
+}
+
+/// Null stands for an empty object.
+fn or_empty(value: &mut Value) -> Option<&mut Object> {
+    if value.is_null() {
+        *value = Value::Object(Object::new());
+    }
+    value.as_object_mut()
 }

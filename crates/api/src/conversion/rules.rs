@@ -19,9 +19,6 @@ pub(super) struct KindRules {
     pub(super) parts: &'static [(&'static str, &'static Rules)],
     /// Annotations that rules read or write.
     pub(super) annotations: &'static [&'static str],
-    /// Pairs of a place that v1beta1 has and one that only v1beta2 has, for the same value. When the first is edited through v1beta1, what
-    /// was kept of the second is dropped, or the two would contradict each other.
-    pub(super) second_homes: &'static [(&'static str, &'static str)],
 }
 
 /// The rules of one place of an object, usually the spec or the status. All paths are relative to it, with dots between names.
@@ -105,13 +102,12 @@ impl KindRules {
         kind: "",
         parts: &[],
         annotations: &[],
-        second_homes: &[],
     };
 
     /// Takes over what earlier releases left behind in an object of a version.
     pub(super) fn adopt(&self, content: &mut Object, annotations: &mut Object, version: Version) {
         self.each_part(content, annotations, |rules, mut part| {
-            (rules.adopt)(&mut part, version)
+            (rules.adopt)(&mut part, version);
         });
     }
 

@@ -9,15 +9,7 @@ pub(super) const KINDS: &[KindRules] = &[
     KindRules {
         group: "controlplane.cluster.x-k8s.io",
         kind: "K0sControlPlane",
-        parts: &[
-            ("spec", &SPEC),
-            ("spec.k0sConfigSpec", &CONTROLLER),
-            ("status", &STATUS),
-        ],
-        second_homes: &[(
-            "spec.machineTemplate.infrastructureRef",
-            "spec.machineTemplate.spec.infrastructureRef",
-        )],
+        parts: &[("spec.k0sConfigSpec", &CONTROLLER), ("status", &STATUS)],
         ..KindRules::NONE
     },
     KindRules {
@@ -27,20 +19,6 @@ pub(super) const KINDS: &[KindRules] = &[
         ..KindRules::NONE
     },
 ];
-
-const SPEC: Rules = Rules {
-    down: |part| {
-        // Readers at v1beta1 know the old home only, and need it.
-        const OLD: &str = "machineTemplate.infrastructureRef";
-        let new = get(part.object, "machineTemplate.spec.infrastructureRef").cloned();
-        if let Some(reference) = new
-            && get(part.object, OLD).is_none()
-        {
-            let _ = set(part.object, OLD, reference);
-        }
-    },
-    ..Rules::NONE
-};
 
 /// Both versions count the same machines or pods; v1beta1 counts those that are not available, v1beta2 those that are.
 pub(super) const STATUS: Rules = Rules {

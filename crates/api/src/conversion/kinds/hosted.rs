@@ -12,21 +12,18 @@ pub(super) const KINDS: &[KindRules] = &[
         kind: "Cluster",
         parts: &[("spec", &SPEC), ("status", &CLUSTER_STATUS)],
         annotations: LEGACY_SERVICE,
-        ..KindRules::NONE
     },
     KindRules {
         group: "controlplane.cluster.x-k8s.io",
         kind: "K0smotronControlPlane",
         parts: &[("spec", &SPEC), ("status", &control_plane::STATUS)],
         annotations: LEGACY_SERVICE,
-        ..KindRules::NONE
     },
     KindRules {
         group: "controlplane.cluster.x-k8s.io",
         kind: "K0smotronControlPlaneTemplate",
         parts: &[("spec.template.spec", &SPEC)],
         annotations: LEGACY_SERVICE,
-        ..KindRules::NONE
     },
 ];
 

@@ -13,7 +13,6 @@ pub(super) const KINDS: &[KindRules] = &[KindRules {
     kind: "JoinTokenRequest",
     parts: &[("spec", &SPEC), ("status", &STATUS)],
     annotations: &[NAMESPACE],
-    ..KindRules::NONE
 }];
 
 const SPEC: Rules = Rules {
