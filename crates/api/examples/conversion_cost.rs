@@ -23,7 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .to_string()
         .into_bytes();
     let down = measured("v1beta2 to v1beta1", count, &body)?;
-    let objects = serde_json::from_slice::<Value>(&down)?["response"]["convertedObjects"].take();
+    let mut answer: Value = serde_json::from_slice(&down)?;
+    let objects = answer.pointer_mut("/response/convertedObjects").map(Value::take);
+    drop(answer);
     drop((down, body));
     let body = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview",

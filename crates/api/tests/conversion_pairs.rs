@@ -115,7 +115,7 @@ fn an_edit_through_v1beta1_leaves_the_rest_alone() {
     });
     let mut read = converted(&object);
     read["spec"]["args"] = json!(["--b"]);
-    let mut expected = object.clone();
+    let mut expected = object;
     expected["spec"]["args"] = json!(["--b"]);
     assert_eq!(converted(&read), expected);
     // Choosing a format through v1beta1 is an edit of the format.

@@ -172,7 +172,7 @@ fn results_have_the_fields_of_their_schema() {
                     .as_ref()
                     .unwrap()
                     .get(name)
-                    .map_or(vec![name.to_owned()], |schema| unknown_fields(schema, value));
+                    .map_or_else(|| vec![name.to_owned()], |schema| unknown_fields(schema, value));
                 prop_assert!(
                     unknown.is_empty(),
                     "{:?} are not fields of {}",

@@ -57,9 +57,10 @@ pub fn changed(value: &Value) -> Value {
     match value {
         Value::Null | Value::Object(_) | Value::Array(_) => Value::from("edited"),
         Value::Bool(value) => Value::from(!value),
-        Value::Number(number) => number.as_i64().map_or(Value::from(0.5), |number| {
-            Value::from(if number == 7 { 8 } else { 7 })
-        }),
+        Value::Number(number) => number.as_i64().map_or_else(
+            || Value::from(0.5),
+            |number| Value::from(if number == 7 { 8 } else { 7 }),
+        ),
         Value::String(text) => Value::from(format!("{text}-edited")),
     }
 }
