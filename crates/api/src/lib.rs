@@ -9,6 +9,7 @@
 //! - [`conversion`]: from one version of a kind to the other, without loss.
 //! - [`validation`]: the rules that schemas cannot say, and defaults.
 //! - [`names`]: keys and names of the contract and of this project.
+//! - [`unsupported`]: what a spec asks for and this version does not do yet.
 //! - [`crds`]: the CustomResourceDefinitions that are installed, generated from the types.
 
 // Printer columns of one kind may have the same type; the lint takes them for one attribute.
@@ -26,6 +27,7 @@ pub mod k0smotron;
 pub mod meta;
 pub mod names;
 pub mod schema;
+pub mod unsupported;
 pub mod validation;
 
 pub use definitions::crds;

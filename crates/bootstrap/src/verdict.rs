@@ -4,7 +4,7 @@ use k0smotron_api::{
     bootstrap::v1beta2::{BootstrapStatus, DataSecretInitialization},
     names::conditions::{
         reasons,
-        types::{DATA_SECRET_AVAILABLE, PAUSED, READY, STALLED},
+        types::{DATA_SECRET_AVAILABLE, PAUSED, READY, STALLED, UNSUPPORTED},
     },
 };
 use k0smotron_runtime::conditions::Conditions;
@@ -67,6 +67,13 @@ pub fn status(before: &BootstrapStatus, generation: Option<i64>, verdict: &Verdi
         }
         // Answered above.
         Verdict::Paused { .. } => {}
+    }
+    // There is no condition for what is supported.
+    match verdict {
+        Verdict::Stalled { reason, message } if *reason == reasons::UNSUPPORTED => {
+            conditions.set_true(UNSUPPORTED, reasons::UNSUPPORTED, message.as_str());
+        }
+        _ => conditions.remove(UNSUPPORTED),
     }
     after.conditions = conditions.into_vec();
     after.observed_generation = generation;
@@ -138,5 +145,15 @@ mod tests {
         };
         let once = status(&BootstrapStatus::default(), Some(1), &stalled);
         assert_eq!(status(&once, Some(1), &stalled), once);
+        assert!(said(&once).contains(&"Unsupported=True Unsupported windows".to_owned()));
+        let mended = Verdict::Available {
+            secret: "w1".to_owned(),
+        };
+        let after = status(&once, Some(2), &mended);
+        assert!(
+            !said(&after)
+                .iter()
+                .any(|condition| condition.starts_with("Unsupported"))
+        );
     }
 }

@@ -78,6 +78,7 @@ pub fn choose(
     let free = entries.iter().find(|entry| {
         reserved_by(entry).is_none()
             && quarantine(entry).is_none()
+            && entry.spec.unsupported().is_empty()
             && entry.metadata.deletion_timestamp.is_none()
             && !taken.contains(&entry.name_any())
             && !others

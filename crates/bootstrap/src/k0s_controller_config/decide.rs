@@ -3,10 +3,7 @@
 //! Two founders would be two clusters under one name. So the founder is appointed on the Cluster object, by a write
 //! that only one of two can win, and nobody is appointed while there is evidence that the cluster exists.
 
-use k0smotron_api::{
-    bootstrap::v1beta2::{K0sControllerConfigSpec, Platform, ProvisionerType},
-    names::conditions::reasons,
-};
+use k0smotron_api::names::conditions::reasons;
 
 use crate::{
     prerequisites::{Prerequisites, UNSUPPORTED, WAITING_FOR_CONTROL_PLANE, WAITING_FOR_FOUNDER},
@@ -120,28 +117,6 @@ pub fn decide(observed: &Observed) -> Step {
         );
     }
     Step::Found { appoint }
-}
-
-/// What of the spec cannot be followed: field, value and remedy.
-pub fn unsupported(spec: &K0sControllerConfigSpec) -> Option<String> {
-    let provisioner = spec.config.provisioner.clone().unwrap_or_default();
-    if provisioner.platform == Platform::Windows {
-        return Some(
-            "spec.provisioner.platform: windows: controllers run on Linux only, set it to linux".to_owned(),
-        );
-    }
-    if provisioner.type_ != ProvisionerType::CloudConfig {
-        let format = provisioner.type_.as_str();
-        return Some(format!(
-            "spec.provisioner.type: {format}: not supported yet, set it to cloud-config"
-        ));
-    }
-    let tunneling = spec
-        .config
-        .tunneling
-        .as_ref()
-        .is_some_and(|tunneling| tunneling.enabled);
-    tunneling.then(|| "spec.tunneling.enabled: true: tunnels are not supported yet, remove it".to_owned())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use k0smotron_api::{
     capi::{Cluster, Machine},
     control_plane::v1beta2::K0sControlPlane,
     names::{annotations, labels, secrets as contract},
+    unsupported,
 };
 use k0smotron_k0s::{
     controller::ControlPlanePki,
@@ -47,7 +48,7 @@ pub async fn fetch(
     let mut belonging = belonging::of(context, clusters, config.as_ref())
         .await
         .map_err(Error::Read)?;
-    belonging.prerequisites.unsupported = decide::unsupported(&config.spec);
+    belonging.prerequisites.unsupported = unsupported::message(&config.spec.unsupported());
     let cluster = belonging.cluster;
     let mut observed = Observed {
         prerequisites: belonging.prerequisites,

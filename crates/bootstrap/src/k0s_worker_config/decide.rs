@@ -1,6 +1,5 @@
 //! Whether a worker's bootstrap data can be made now. Pure and total.
 
-use k0smotron_api::bootstrap::v1beta2::{K0sWorkerConfigSpec, Platform, ProvisionerType};
 use k0smotron_api::names::conditions::reasons;
 
 use crate::{
@@ -108,26 +107,10 @@ pub fn decide(observed: &Observed) -> Step {
     Step::Generate
 }
 
-/// What of the spec cannot be followed: field, value and remedy.
-pub fn unsupported(spec: &K0sWorkerConfigSpec) -> Option<String> {
-    let provisioner = spec.provisioner.clone().unwrap_or_default();
-    if provisioner.platform == Platform::Windows {
-        return Some("spec.provisioner.platform: windows: not supported yet, set it to linux".to_owned());
-    }
-    let format = provisioner.type_;
-    (format != ProvisionerType::CloudConfig).then(|| {
-        format!(
-            "spec.provisioner.type: {}: not supported yet, set it to cloud-config",
-            format.as_str()
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::prerequisites::{DataSecret, Owner};
-    use k0smotron_api::bootstrap::v1beta2::K0sWorkerConfig;
 
     fn observed() -> Observed {
         Observed {
@@ -213,27 +196,5 @@ mod tests {
         };
         again.prerequisites.secret = DataSecret::Ours;
         assert_eq!(reason(&again), "available");
-    }
-
-    #[test]
-    fn what_is_not_supported_is_named() {
-        let unsupported_of = |provisioner: &str| {
-            let yaml = format!(
-                "apiVersion: bootstrap.cluster.x-k8s.io/v1beta2\nkind: K0sWorkerConfig\n\
-                 metadata: {{name: w1}}\nspec: {{provisioner: {provisioner}}}"
-            );
-            unsupported(&serde_yaml::from_str::<K0sWorkerConfig>(&yaml).unwrap().spec)
-        };
-        assert_eq!(unsupported_of("{type: cloud-config, platform: linux}"), None);
-        assert!(
-            unsupported_of("{type: ignition}")
-                .unwrap()
-                .starts_with("spec.provisioner.type: ignition")
-        );
-        assert!(
-            unsupported_of("{platform: windows}")
-                .unwrap()
-                .starts_with("spec.provisioner.platform: windows")
-        );
     }
 }

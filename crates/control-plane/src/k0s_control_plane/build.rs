@@ -83,6 +83,8 @@ pub struct Ownership {
 pub fn build(inputs: &Inputs, observed: &Observed, step: &Step) -> Result<Built, Error> {
     match step {
         Step::Leave(_) => Ok(Built::default()),
+        // Looked at, and not written to: what would be written lacks what the spec asks for.
+        Step::Live(_) if observed.unsupported().is_some() => Ok(Built::default()),
         Step::Live(live) => build_live(inputs, observed, live),
         Step::Delete(deletion) => Ok(build_deletion(deletion)),
     }

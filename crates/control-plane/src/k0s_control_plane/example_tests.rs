@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use insta::assert_yaml_snapshot;
 use k0smotron_api::{
+    bootstrap::v1beta2::TunnelingSpec,
     capi::Cluster,
     control_plane::v1beta2::{K0sControlPlane, K0sControlPlaneStatus},
 };
@@ -316,6 +317,36 @@ fn what_cannot_be_followed_is_said_and_nothing_else_changes() {
     assert_yaml_snapshot!("upgraded", said(&rolled));
     assert_eq!(rolled.up_to_date_replicas, Some(0));
     assert_eq!(rolled.versions[0].version, "v1.36.3+k0s.2");
+}
+
+/// A control plane that runs is looked at and not written to: what would be written lacks what its spec asks for.
+#[test]
+fn what_runs_is_not_written_without_what_is_not_supported() {
+    let answer = || Answer::Yes {
+        cluster_uid: "abc".to_owned(),
+    };
+    let (mut running, _) = after(inputs(), answer());
+    assert!(!built(&running).kept.is_empty());
+    let mut plane = K0sControlPlane::clone(&running.plane);
+    plane.spec.k0s_config_spec.tunneling = Some(TunnelingSpec {
+        enabled: true,
+        ..TunnelingSpec::default()
+    });
+    running.plane = Arc::new(plane);
+    let nothing = built(&running);
+    assert!(nothing.kept.is_empty() && nothing.conditions.is_empty() && nothing.cluster_id.is_none());
+    assert!(nothing.marks.is_empty() && nothing.unmarks.is_empty() && !nothing.finalizer);
+    let (_, status) = after(running, answer());
+    let lines = said(&status);
+    let unsupported = lines.iter().find(|line| line.starts_with("Unsupported=True"));
+    assert!(
+        unsupported
+            .unwrap()
+            .contains("spec.k0sConfigSpec.tunneling.enabled: true"),
+        "{lines:?}"
+    );
+    // What is true of the cluster is still said.
+    assert_eq!(status.version.as_deref(), Some("v1.36.3+k0s.2"));
 }
 
 #[test]

@@ -157,7 +157,6 @@ pub fn machine(
         )),
         version: version(inputs).map(|version| version.to_string()),
         failure_domain: failure_domain(inputs, cluster),
-        deletion: inputs.plane.spec.machine_template.deletion(),
         ..MachineSpec::default()
     };
     let made_from = annotated(config)?;
@@ -165,7 +164,8 @@ pub fn machine(
     Ok(assemble(inputs, cluster, name, spec, Some(made_from), workers))
 }
 
-/// A Machine that stays, with what may change in place changed: labels, annotations and the bounds of its deletion.
+/// A Machine that stays, with what may change in place changed: labels, annotations, readiness gates, taints
+/// and the bounds of its deletion.
 /// What it was made from stays as it was.
 pub fn kept(inputs: &Inputs, cluster: &Cluster, present: &Machine) -> Machine {
     let spec = MachineSpec {
@@ -177,7 +177,6 @@ pub fn kept(inputs: &Inputs, cluster: &Cluster, present: &Machine) -> Machine {
         infrastructure_ref: present.spec.infrastructure_ref.clone(),
         version: present.spec.version.clone(),
         failure_domain: present.spec.failure_domain.clone(),
-        deletion: inputs.plane.spec.machine_template.deletion(),
         ..MachineSpec::default()
     };
     let made_from = present.annotations().get(annotations::K0S_CONFIG).cloned();
@@ -205,6 +204,13 @@ fn assemble(
     if let Some(made_from) = made_from {
         all_annotations.insert(annotations::K0S_CONFIG.to_owned(), made_from);
     }
+    let settings = plane.spec.machine_template.settings();
+    let spec = MachineSpec {
+        deletion: plane.spec.machine_template.deletion(),
+        readiness_gates: settings.readiness_gates,
+        taints: settings.taints,
+        ..spec
+    };
     let mut machine = Machine::new(name, spec);
     machine.metadata.namespace = plane.namespace();
     machine.metadata.labels = Some(all_labels);

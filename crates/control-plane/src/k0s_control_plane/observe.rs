@@ -195,7 +195,7 @@ fn made(inputs: &Inputs, machine: &Machine) -> Made {
 
 fn not_rolled_out(machine: &Machine, outdated: &[String]) -> Option<Refusal> {
     (!outdated.is_empty()).then(|| Refusal {
-        kind: RefusalKind::Unsupported,
+        kind: RefusalKind::Held,
         field: format!("Machine {}", machine.name_any()),
         value: outdated.join(", "),
         remedy: "rolling changes out is not supported yet; set the spec back".to_owned(),
@@ -204,7 +204,7 @@ fn not_rolled_out(machine: &Machine, outdated: &[String]) -> Option<Refusal> {
 
 fn not_live() -> Refusal {
     Refusal {
-        kind: RefusalKind::Unsupported,
+        kind: RefusalKind::Held,
         field: "spec.k0sConfigSpec.k0s".to_owned(),
         value: "changed since the Machine was made".to_owned(),
         remedy: "bringing it to a running cluster is not supported yet; edit ClusterConfig kube-system/k0s of the \

@@ -103,8 +103,10 @@ pub struct Refusal {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// A value that this version does not support yet.
+    /// A field that this version does not support yet: the control plane is not written to.
     Unsupported,
+    /// A change that this version does not bring to what exists yet: what exists stays as it is.
+    Held,
     /// A value that no version will accept.
     Invalid,
 }
@@ -151,6 +153,17 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Fields that this version does not support yet, each with its value and a remedy.
+    pub fn unsupported(&self) -> Option<String> {
+        let fields: Vec<_> = self
+            .refusals
+            .iter()
+            .filter(|refusal| refusal.kind == RefusalKind::Unsupported)
+            .map(ToString::to_string)
+            .collect();
+        (!fields.is_empty()).then(|| fields.join("; "))
+    }
+
     pub fn active(&self) -> impl Iterator<Item = &MachineFacts> {
         self.machines.iter().filter(|machine| !machine.deleting)
     }

@@ -3,10 +3,7 @@
 //! The API server's validation refuses most of what is wrong; what gets past it (objects from before a rule, values
 //! that are right but not supported yet) is said by a condition, never dropped.
 
-use k0smotron_api::{
-    bootstrap::v1beta2::{Platform, ProvisionerType},
-    control_plane::v1beta2::K0sControlPlaneSpec,
-};
+use k0smotron_api::control_plane::v1beta2::K0sControlPlaneSpec;
 use k0smotron_k0s::{cluster_config, version::Version};
 
 use super::observed::{Refusal, RefusalKind};
@@ -26,15 +23,6 @@ pub fn refusals(spec: &K0sControlPlaneSpec) -> Vec<Refusal> {
         let remedy = "this is no version; set it to one such as v1.36.3+k0s.2";
         refuse(RefusalKind::Invalid, "spec.version", &spec.version, remedy);
     }
-    if spec.replicas != 1 {
-        let remedy = "control planes of one replica are supported so far; set it to 1";
-        refuse(
-            RefusalKind::Unsupported,
-            "spec.replicas",
-            &spec.replicas.to_string(),
-            remedy,
-        );
-    }
     if spec.machine_template.infrastructure_ref().is_none() {
         let remedy = "name the template of the control plane machines";
         refuse(
@@ -44,53 +32,14 @@ pub fn refusals(spec: &K0sControlPlaneSpec) -> Vec<Refusal> {
             remedy,
         );
     }
-    let config = &spec.k0s_config_spec;
-    if config
-        .tunneling
-        .as_ref()
-        .is_some_and(|tunneling| tunneling.enabled)
-    {
-        let remedy = "tunnels are not supported yet; remove it and give the endpoint a route";
-        refuse(
-            RefusalKind::Unsupported,
-            "spec.k0sConfigSpec.tunneling.enabled",
-            "true",
-            remedy,
-        );
-    }
-    let provisioner = config.provisioner.clone().unwrap_or_default();
-    if provisioner.platform == Platform::Windows {
-        let remedy = "controllers run on Linux only; set it to linux";
-        refuse(
-            RefusalKind::Invalid,
-            "spec.k0sConfigSpec.provisioner.platform",
-            "windows",
-            remedy,
-        );
-    }
-    match provisioner.type_ {
-        ProvisionerType::CloudConfig => {}
-        ProvisionerType::Ignition => {
-            let remedy = "this format is not supported yet; set it to cloud-config";
-            refuse(
-                RefusalKind::Unsupported,
-                "spec.k0sConfigSpec.provisioner.type",
-                "ignition",
-                remedy,
-            );
-        }
-        format @ (ProvisionerType::Powershell | ProvisionerType::PowershellXml) => {
-            let remedy = "controllers run on Linux only; set it to cloud-config";
-            refuse(
-                RefusalKind::Invalid,
-                "spec.k0sConfigSpec.provisioner.type",
-                format.as_str(),
-                remedy,
-            );
-        }
+    for set in spec.unsupported() {
+        let (field, value) = set.split_once(": ").unwrap_or((&set, "set"));
+        let remedy = "not supported by this version yet; remove or change it, nothing is done until then";
+        refuse(RefusalKind::Unsupported, field, value, remedy);
     }
     // What the cluster adds to it cannot make it any worse.
-    if let Err(error) = cluster_config::effective(config.k0s.as_ref(), &cluster_config::Inputs::default()) {
+    let config = spec.k0s_config_spec.k0s.as_ref();
+    if let Err(error) = cluster_config::effective(config, &cluster_config::Inputs::default()) {
         refuse(
             RefusalKind::Invalid,
             "spec.k0sConfigSpec.k0s",

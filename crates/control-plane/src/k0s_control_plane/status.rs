@@ -328,6 +328,11 @@ impl<'a> View<'a> {
 
     /// Ready and Stalled, which sum up for kstatus whether work goes on, is done, or needs somebody.
     fn say_progress(&self, conditions: &mut Conditions) {
+        // There is no condition for what is supported.
+        match self.observed.unsupported() {
+            Some(message) => conditions.set_true(types::UNSUPPORTED, reasons::UNSUPPORTED, message),
+            None => conditions.remove(types::UNSUPPORTED),
+        }
         if let Some((reason, message)) = self.stalled() {
             conditions.set_true(types::STALLED, reason, message.as_str());
             conditions.set_false(types::READY, reasons::NOT_READY, message);

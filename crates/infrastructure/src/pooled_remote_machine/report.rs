@@ -6,6 +6,7 @@ use k0smotron_api::{
         annotations,
         conditions::{reasons, types},
     },
+    unsupported,
 };
 use k0smotron_runtime::conditions::Conditions;
 use kube::ResourceExt;
@@ -17,7 +18,13 @@ pub fn status(entry: &PooledRemoteMachine, before: &PooledRemoteMachineStatus) -
     let generation = entry.metadata.generation;
     let mut conditions = Conditions::of(&before.conditions, generation);
     let by = pool::reserved_by(entry);
-    match (pool::quarantine(entry), by) {
+    let unsupported = unsupported::message(&entry.spec.unsupported());
+    // There is no condition for what is supported.
+    match &unsupported {
+        Some(message) => conditions.set_true(types::UNSUPPORTED, reasons::UNSUPPORTED, message.as_str()),
+        None => conditions.remove(types::UNSUPPORTED),
+    }
+    match (pool::quarantine(entry).map(str::to_owned), by) {
         (Some(why), _) => {
             let message = format!(
                 "given to no machine: {why}. Once the host is clean, remove the annotation {} from this object",
@@ -33,6 +40,11 @@ pub fn status(entry: &PooledRemoteMachine, before: &PooledRemoteMachineStatus) -
                 format!("RemoteMachine {by} has the host"),
             );
             conditions.set_false(types::STALLED, reasons::PROGRESSING, "");
+        }
+        (None, None) if let Some(message) = unsupported => {
+            let message = format!("given to no machine: {message}");
+            conditions.set_false(types::READY, reasons::UNSUPPORTED, message.as_str());
+            conditions.set_true(types::STALLED, reasons::UNSUPPORTED, message);
         }
         (None, None) => {
             conditions.set_true(types::READY, reasons::FREE, "");
@@ -54,6 +66,7 @@ pub fn status(entry: &PooledRemoteMachine, before: &PooledRemoteMachineStatus) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k0smotron_api::infrastructure::v1beta2::JumpHost;
 
     fn entry(annotations: &str) -> PooledRemoteMachine {
         serde_yaml::from_str(&format!(
@@ -96,6 +109,14 @@ mod tests {
             said(&dirty),
             "false / Ready=False/Quarantined Stalled=True/Quarantined"
         );
+        let mut odd = entry("");
+        odd.spec.machine.jump_hosts = vec![JumpHost::default()];
+        let odd = status(&odd, &none);
+        assert_eq!(
+            said(&odd),
+            "false / Unsupported=True/Unsupported Ready=False/Unsupported Stalled=True/Unsupported"
+        );
+        assert!(odd.conditions[0].message.contains("spec.machine.jumpHosts"));
         assert!(dirty.conditions[0].message.contains("not reached"));
         assert_eq!(
             status(&entry("k0smotron.io/quarantined: 'not reached'"), &dirty),

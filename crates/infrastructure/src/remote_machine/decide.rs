@@ -12,6 +12,7 @@ use k0smotron_api::{
         },
         finalizers,
     },
+    unsupported,
 };
 use kube::ResourceExt;
 
@@ -122,21 +123,19 @@ pub fn decide(observed: &Observed) -> Step {
         );
         return Step::wait(CLUSTER_NOT_FOUND, message);
     };
-    if machine.spec.provision_job.is_some() {
-        return Step::Refuse(Problem::lasting(
-            UNSUPPORTED,
-            "spec.provisionJob is not supported by this version yet; give address and sshKeyRef, or a pool",
-        ));
+    let is_provisioned = machine
+        .spec
+        .provider_id
+        .as_deref()
+        .is_some_and(|id| !id.is_empty());
+    // A host that is set up stays a machine: nothing is done to it before it goes.
+    if !is_provisioned && let Some(message) = unsupported::message(&machine.spec.unsupported()) {
+        return Step::Refuse(Problem::lasting(UNSUPPORTED, message));
     }
     if !held {
         return Step::Hold;
     }
-    if machine
-        .spec
-        .provider_id
-        .as_deref()
-        .is_some_and(|id| !id.is_empty())
-    {
+    if is_provisioned {
         return Step::Publish {
             reserve: lost_reservation(observed),
         };
@@ -280,8 +279,8 @@ fn clean_up(observed: &Observed) -> Step {
     if !was_there && !observed.provisioning.running {
         return Step::Release { left: None };
     }
-    if machine.spec.provision_job.is_some() {
-        let message = "the host was set up by a Job, and is not cleaned up by this version";
+    if let Some(message) = unsupported::message(&machine.spec.unsupported()) {
+        let message = format!("the host was not cleaned up: {message}");
         return Step::Release {
             left: Some(Problem::lasting(UNSUPPORTED, message)),
         };

@@ -7,8 +7,11 @@ use std::{
 };
 
 use k0smotron_api::{
-    infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine, RemoteMachineSpec},
-    names::{annotations, conditions::reasons::INVALID_BOOTSTRAP_DATA},
+    infrastructure::v1beta2::{ElevationMethod, PooledRemoteMachine, RemoteMachine, RemoteMachineSpec},
+    names::{
+        annotations,
+        conditions::reasons::{INVALID_BOOTSTRAP_DATA, UNSUPPORTED},
+    },
 };
 use k0smotron_k0s::{cloud_config, plan::InstallPlan};
 use k0smotron_ssh::{Elevation, HostKey, HostKeyPolicy, ParseHostKeyError, Target, quote};
@@ -159,10 +162,15 @@ pub fn target(observed: &Observed) -> Result<Target, Problem> {
             .map_err(|_| Problem::lasting("InvalidPort", format!("spec.port {} is no port", spec.port)))?,
         user: spec.user.clone(),
         key,
-        elevation: if spec.use_sudo {
-            Elevation::Sudo
-        } else {
-            Elevation::None
+        elevation: match spec.elevation_method() {
+            ElevationMethod::Sudo => Elevation::Sudo,
+            ElevationMethod::None => Elevation::None,
+            ElevationMethod::Doas => {
+                return Err(Problem::lasting(
+                    UNSUPPORTED,
+                    "spec.elevation.method: doas: not supported by this version yet; set it to sudo or none",
+                ));
+            }
         },
         host_keys,
     })
@@ -241,7 +249,7 @@ pub fn inputs(observed: &Observed) -> Inputs {
         &spec.address,
         spec.port,
         &spec.user,
-        spec.use_sudo,
+        spec.elevation_method() == ElevationMethod::Sudo,
         &spec.clean_up_commands,
     )
         .hash(&mut hasher);
@@ -289,12 +297,17 @@ pub fn claim(machine: &RemoteMachine, entry: Option<&PooledRemoteMachine>, insta
             "workingDir": host.working_dir,
             "sshKeyRef": host.ssh_key_ref,
         });
-        if let (Value::Object(spec), None, Some(commands)) = (
-            &mut spec,
-            &machine.spec.clean_up_commands,
-            &host.clean_up_commands,
-        ) {
-            spec.insert("cleanUpCommands".to_owned(), json!(commands));
+        if let Value::Object(spec) = &mut spec {
+            if let (None, Some(commands)) = (&machine.spec.clean_up_commands, &host.clean_up_commands) {
+                spec.insert("cleanUpCommands".to_owned(), json!(commands));
+            }
+            // What the template says holds only where the entry says neither; the two must not contradict each other.
+            if host.use_sudo || host.elevation.is_some() {
+                spec.insert("elevation".to_owned(), json!(host.elevation));
+            }
+            if let Some(domain) = &host.failure_domain {
+                spec.insert("failureDomain".to_owned(), json!(domain));
+            }
         }
     }
     if !machine.annotations().contains_key(annotations::INSTALL_ID) {

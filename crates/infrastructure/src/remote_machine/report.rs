@@ -7,6 +7,7 @@ use k0smotron_api::{
         reasons::{self, BOOTSTRAP_EXEC_SUCCEEDED as SUCCEEDED},
         types::{BOOTSTRAP_EXEC_SUCCEEDED, HOST_CLEAN, PAUSED, READY, STALLED, UNSUPPORTED},
     },
+    unsupported,
 };
 use k0smotron_runtime::conditions::Conditions;
 
@@ -63,6 +64,7 @@ pub fn status(machine: &RemoteMachine, step: &Step, observed: &Observed) -> Remo
                 type_: MachineAddressType::ExternalIP,
                 address: machine.spec.address.clone().unwrap_or_default(),
             }];
+            after.failure_domain = machine.spec.failure_domain.clone();
         }
         Step::CleanUp { .. } | Step::CleaningUp => match observed.cleaning.problem() {
             Some(problem) => unclean(&mut conditions, problem),
@@ -83,11 +85,9 @@ pub fn status(machine: &RemoteMachine, step: &Step, observed: &Observed) -> Remo
         Step::Pause(_) | Step::Hold | Step::Claim(_) | Step::Leave | Step::Release { .. } => {}
     }
     // There is no condition for what is supported.
-    match step {
-        Step::Refuse(problem) if problem.reason == reasons::UNSUPPORTED => {
-            conditions.set_true(UNSUPPORTED, reasons::UNSUPPORTED, problem.message.as_str());
-        }
-        _ => conditions.remove(UNSUPPORTED),
+    match unsupported::message(&machine.spec.unsupported()) {
+        Some(message) => conditions.set_true(UNSUPPORTED, reasons::UNSUPPORTED, message),
+        None => conditions.remove(UNSUPPORTED),
     }
     after.conditions = conditions.into_vec();
     after.observed_generation = generation;

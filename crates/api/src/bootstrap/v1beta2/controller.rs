@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{BootstrapStatus, K0sConfigSpec};
+use crate::unsupported::Fields;
 
 /// What a controller machine is set up with.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -44,4 +45,14 @@ pub struct K0sControllerConfigSpec {
     pub version: Option<String>,
     #[serde(flatten)]
     pub config: K0sConfigSpec,
+}
+
+impl K0sControllerConfigSpec {
+    /// Paths of the fields that are set and not supported yet.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<String> {
+        Fields::default()
+            .below("spec", self.config.unsupported())
+            .into_vec()
+    }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{File, ProvisionerSpec};
 use crate::meta::LabelsAndAnnotations;
+use crate::unsupported::Fields;
 
 /// Directory of the k0s binary when none is given.
 pub const DEFAULT_INSTALL_DIR: &str = "/usr/local/bin";
@@ -70,6 +71,19 @@ pub struct K0sConfigSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub working_dir: Option<String>,
+}
+
+impl K0sConfigSpec {
+    /// Paths below this of what is set and not supported yet.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<String> {
+        let provisioner = self.provisioner.as_ref().map(ProvisionerSpec::unsupported);
+        let tunneling = self.tunneling.as_ref().is_some_and(|tunneling| tunneling.enabled);
+        Fields::default()
+            .below("provisioner", provisioner.unwrap_or_default())
+            .when(tunneling, "tunneling.enabled: true")
+            .into_vec()
+    }
 }
 
 impl Default for K0sConfigSpec {

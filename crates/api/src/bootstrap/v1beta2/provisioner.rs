@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ContentSource;
+use crate::unsupported::Fields;
 
 /// Format and platform of the bootstrap data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -71,6 +72,19 @@ pub enum IgnitionVariant {
     Openshift,
     R4e,
     Fiot,
+}
+
+impl ProvisionerSpec {
+    /// Paths below the provisioner of what is set and not supported yet.
+    pub(super) fn unsupported(&self) -> Vec<String> {
+        Fields::default()
+            .when(
+                self.type_ != ProvisionerType::CloudConfig,
+                format!("type: {}", self.type_.as_str()),
+            )
+            .when(self.platform == Platform::Windows, "platform: windows")
+            .into_vec()
+    }
 }
 
 impl ProvisionerType {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{K0sControlPlaneStatus, MachineNaming, MachineTemplate, Remediation, Rollout};
 use crate::bootstrap::v1beta2::K0sConfigSpec;
 use crate::meta::LabelsAndAnnotations;
+use crate::unsupported::Fields;
 
 /// A control plane whose controllers run on Machines.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -128,6 +129,26 @@ pub struct K0sControlPlaneSpec {
 impl K0sControlPlaneSpec {
     fn default_replicas() -> i32 {
         1
+    }
+
+    /// Paths of the fields that are set and not supported yet.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<String> {
+        let rollout = self
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.after.is_some());
+        let naming = self.machine_naming.as_ref();
+        Fields::default()
+            .when(self.replicas != 1, format!("spec.replicas: {}", self.replicas))
+            .below("spec.k0sConfigSpec", self.k0s_config_spec.unsupported())
+            .when(rollout, "spec.rollout.after")
+            .when(self.remediation.is_some(), "spec.remediation")
+            .when(
+                naming.is_some_and(|naming| naming.template.is_some()),
+                "spec.machineNaming.template",
+            )
+            .into_vec()
     }
 }
 

@@ -191,14 +191,19 @@ impl MachineTemplate {
         })
     }
 
+    /// Settings of the machines; all unset when not given.
+    #[must_use]
+    pub fn settings(&self) -> MachineSettings {
+        self.spec
+            .as_ref()
+            .map(|spec| spec.settings.clone())
+            .unwrap_or_default()
+    }
+
     /// Bounds for the deletion of machines, each from whichever of its two homes is set; the contract's one first.
     #[must_use]
     pub fn deletion(&self) -> MachineDeletion {
-        let of_contract = self
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.settings.deletion)
-            .unwrap_or_default();
+        let of_contract = self.settings().deletion.unwrap_or_default();
         of_contract.or(self.timeouts.in_seconds())
     }
 }

@@ -21,7 +21,8 @@ pub struct K0sControlPlaneStatus {
     pub versions: Vec<VersionCount>,
     /// Lowest version that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
+    // May be empty, which other releases write.
+    #[schemars(length(max = 256))]
     pub version: Option<String>,
     /// Label selector of the Machines, for the scale subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]

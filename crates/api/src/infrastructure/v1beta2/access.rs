@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::machine::{default_port, default_user};
+use crate::unsupported::Fields;
 
 /// Secret with the key to log in with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -23,6 +24,16 @@ pub struct SshKeyReference {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub passphrase_key: Option<String>,
+}
+
+impl SshKeyReference {
+    /// Paths below the reference of what is set and not supported yet.
+    pub(super) fn unsupported(&self) -> Vec<String> {
+        Fields::default()
+            .when(self.certificate_key.is_some(), "certificateKey")
+            .when(self.passphrase_key.is_some(), "passphraseKey")
+            .into_vec()
+    }
 }
 
 /// What a host has to prove that it is; any one of these is enough.
@@ -48,6 +59,17 @@ pub struct HostKeys {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 8192)))]
     pub authorities: Vec<String>,
+}
+
+impl HostKeys {
+    /// Paths below this of what is set and not supported yet.
+    pub(super) fn unsupported(&self) -> Vec<String> {
+        Fields::default()
+            .when(!self.fingerprints.is_empty(), "fingerprints")
+            .when(self.known_hosts.is_some(), "knownHosts")
+            .when(!self.authorities.is_empty(), "authorities")
+            .into_vec()
+    }
 }
 
 /// A host to go through.
@@ -105,6 +127,14 @@ pub struct ElevationSettings {
 }
 
 impl ElevationSettings {
+    /// Paths below this of what is set and not supported yet.
+    pub(super) fn unsupported(&self) -> Vec<String> {
+        Fields::default()
+            .when(self.method == ElevationMethod::Doas, "method: doas")
+            .when(self.password_ref.is_some(), "passwordRef")
+            .into_vec()
+    }
+
     /// Refuses `elevation` beside a `useSudo` that says something else.
     pub(super) fn same_as_use_sudo() -> Rule {
         Rule::new(

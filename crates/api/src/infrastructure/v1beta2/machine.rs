@@ -4,8 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{ElevationSettings, HostKeys, JumpHost, Provisioning, SshKeyReference, Upload};
+use super::{ElevationMethod, ElevationSettings, HostKeys, JumpHost, Provisioning, SshKeyReference, Upload};
 use crate::capi::MachineAddress;
+use crate::unsupported::Fields;
 
 /// SSH port when none is given.
 pub const DEFAULT_PORT: i32 = 22;
@@ -148,6 +149,35 @@ pub struct RemoteMachineSpec {
     /// Sets the host up from a Job of your own making instead of over SSH.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provision_job: Option<ProvisionJob>,
+}
+
+impl RemoteMachineSpec {
+    /// How commands become root on the host, from whichever of the two fields says it.
+    #[must_use]
+    pub fn elevation_method(&self) -> ElevationMethod {
+        match &self.elevation {
+            Some(elevation) => elevation.method,
+            None if self.use_sudo => ElevationMethod::Sudo,
+            None => ElevationMethod::None,
+        }
+    }
+
+    /// Paths of the fields that are set and not supported yet.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<String> {
+        let elevation = self.elevation.as_ref().map(ElevationSettings::unsupported);
+        let key = self.ssh_key_ref.as_ref().map(SshKeyReference::unsupported);
+        let host_keys = self.host_keys.as_ref().map(HostKeys::unsupported);
+        Fields::default()
+            .when(self.pool_selector.is_some(), "spec.poolSelector")
+            .below("spec.elevation", elevation.unwrap_or_default())
+            .below("spec.sshKeyRef", key.unwrap_or_default())
+            .below("spec.hostKeys", host_keys.unwrap_or_default())
+            .when(!self.jump_hosts.is_empty(), "spec.jumpHosts")
+            .when(!self.uploads.is_empty(), "spec.uploads")
+            .when(self.provision_job.is_some(), "spec.provisionJob")
+            .into_vec()
+    }
 }
 
 impl Default for RemoteMachineSpec {

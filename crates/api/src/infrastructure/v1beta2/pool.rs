@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::machine::{default_port, default_user, default_working_dir};
 use super::{ElevationSettings, HostKeys, JumpHost, SshKeyReference, Upload};
+use crate::unsupported::Fields;
 
 /// One existing host that waits in a pool.
 ///
@@ -113,6 +114,23 @@ pub struct PooledMachineSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub failure_domain: Option<String>,
+}
+
+impl PooledRemoteMachineSpec {
+    /// Paths of the fields that are set and not supported yet.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<String> {
+        let machine = &self.machine;
+        let elevation = machine.elevation.as_ref().map(ElevationSettings::unsupported);
+        let host_keys = machine.host_keys.as_ref().map(HostKeys::unsupported);
+        Fields::default()
+            .below("spec.machine.elevation", elevation.unwrap_or_default())
+            .below("spec.machine.sshKeyRef", machine.ssh_key_ref.unsupported())
+            .below("spec.machine.hostKeys", host_keys.unwrap_or_default())
+            .when(!machine.jump_hosts.is_empty(), "spec.machine.jumpHosts")
+            .when(!machine.uploads.is_empty(), "spec.machine.uploads")
+            .into_vec()
+    }
 }
 
 impl Default for PooledMachineSpec {

@@ -1,0 +1,121 @@
+//! What specs list as set and not supported yet: each field alone, with its path.
+
+// clippy.toml allows these in test functions; the functions that they call are meant too.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use k0smotron_api::{
+    bootstrap::v1beta2::{K0sControllerConfigSpec, K0sWorkerConfigSpec},
+    control_plane::v1beta2::K0sControlPlaneSpec,
+    infrastructure::v1beta2::{PooledRemoteMachineSpec, RemoteMachineSpec},
+};
+
+fn read<T: serde::de::DeserializeOwned>(spec: &str) -> T {
+    serde_yaml::from_str(&format!("{{{spec}}}")).unwrap()
+}
+
+#[test]
+fn control_planes() {
+    let list = |spec: &str| read::<K0sControlPlaneSpec>(spec).unsupported();
+    for supported in [
+        "version: v1.36.3+k0s.2",
+        "kubeconfigSecretMetadata: {labels: {a: b}}",
+        "machineTemplate: {nodeDrainTimeout: 5m, spec: {readinessGates: [{conditionType: Disk}], \
+         taints: [{key: a, effect: NoExecute, propagation: Always}]}}",
+        "rollout: {}, machineNaming: {}, k0sConfigSpec: {tunneling: {serverNodePort: 31000}}",
+    ] {
+        assert_eq!(list(supported), [""; 0], "{supported}");
+    }
+    let table = [
+        ("replicas: 3", "spec.replicas: 3"),
+        (
+            "k0sConfigSpec: {tunneling: {enabled: true}}",
+            "spec.k0sConfigSpec.tunneling.enabled: true",
+        ),
+        (
+            "k0sConfigSpec: {provisioner: {type: ignition}}",
+            "spec.k0sConfigSpec.provisioner.type: ignition",
+        ),
+        ("rollout: {after: 2027-03-09T09:00:00Z}", "spec.rollout.after"),
+        ("remediation: {maxRetry: 2}", "spec.remediation"),
+        (
+            "machineNaming: {template: 'a-{{ .random }}'}",
+            "spec.machineNaming.template",
+        ),
+    ];
+    for (spec, field) in table {
+        assert_eq!(list(spec), [field], "{spec}");
+    }
+}
+
+#[test]
+fn bootstrap_configs() {
+    let controller = |spec: &str| read::<K0sControllerConfigSpec>(spec).unsupported();
+    let worker = |spec: &str| read::<K0sWorkerConfigSpec>(spec).unsupported();
+    let plain = "provisioner: {type: cloud-config, platform: linux}";
+    assert_eq!(controller(plain), [""; 0]);
+    assert_eq!(worker(plain), [""; 0]);
+    assert_eq!(
+        controller("tunneling: {enabled: true}"),
+        ["spec.tunneling.enabled: true"]
+    );
+    for (provisioner, field) in [
+        ("provisioner: {type: ignition}", "spec.provisioner.type: ignition"),
+        (
+            "provisioner: {type: powershell-xml}",
+            "spec.provisioner.type: powershell-xml",
+        ),
+        (
+            "provisioner: {platform: windows}",
+            "spec.provisioner.platform: windows",
+        ),
+    ] {
+        assert_eq!(controller(provisioner), [field]);
+        assert_eq!(worker(provisioner), [field]);
+    }
+}
+
+#[test]
+fn hosts() {
+    let machine = |spec: &str| read::<RemoteMachineSpec>(spec).unsupported();
+    let entry = |spec: &str| read::<PooledRemoteMachineSpec>(&format!("machine: {{{spec}}}")).unsupported();
+    for supported in [
+        "address: a, user: ops, useSudo: true, sshKeyRef: {name: key}, cleanUpCommands: []",
+        "address: a, elevation: {method: sudo}, failureDomain: rack-1",
+        "address: a, elevation: {method: none}",
+    ] {
+        assert_eq!(machine(supported), [""; 0], "{supported}");
+        assert_eq!(entry(supported), [""; 0], "{supported}");
+    }
+    let table = [
+        ("elevation: {method: doas}", "elevation.method: doas"),
+        (
+            "elevation: {method: sudo, passwordRef: {name: a, key: b}}",
+            "elevation.passwordRef",
+        ),
+        (
+            "sshKeyRef: {name: key, certificateKey: cert}",
+            "sshKeyRef.certificateKey",
+        ),
+        (
+            "sshKeyRef: {name: key, passphraseKey: phrase}",
+            "sshKeyRef.passphraseKey",
+        ),
+        ("hostKeys: {fingerprints: [SHA256:a]}", "hostKeys.fingerprints"),
+        ("hostKeys: {knownHosts: a}", "hostKeys.knownHosts"),
+        ("hostKeys: {authorities: [a]}", "hostKeys.authorities"),
+        ("jumpHosts: [{address: bastion}]", "jumpHosts"),
+        (
+            "uploads: [{url: 'https://example.com/k0s', path: /usr/local/bin/k0s}]",
+            "uploads",
+        ),
+    ];
+    for (spec, field) in table {
+        assert_eq!(machine(spec), [format!("spec.{field}")], "{spec}");
+        assert_eq!(entry(spec), [format!("spec.machine.{field}")], "{spec}");
+    }
+    assert_eq!(
+        machine("poolSelector: {matchLabels: {a: b}}"),
+        ["spec.poolSelector"]
+    );
+    assert_eq!(machine("provisionJob: {}"), ["spec.provisionJob"]);
+}
