@@ -6,26 +6,35 @@
 // clippy.toml allows these in test functions; the functions that they call are meant too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{fs, path::PathBuf};
+mod kinds;
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use k0smotron_api::{
-    control_plane::v1beta2::{K0smotronControlPlane, K0smotronControlPlaneTemplate},
     conversion::{Version, convert},
     embedded::Quantity,
-    k0smotron::v1beta2::{Cluster, JoinTokenRequest, PersistenceType},
+    k0smotron::v1beta2::{Cluster, PersistenceType},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use kinds::{assert_kept, through_type};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+const RELEASES: [&str; 3] = ["1.10", "2.0", "2.1"];
 
 /// The objects of a release.
 fn objects(release: &str) -> Vec<Value> {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
-        .join(release)
-        .join("hosted.yaml");
-    let text = fs::read_to_string(file).unwrap();
-    text.split("---\n")
-        .map(|document| serde_yaml::from_str(document).unwrap())
+        .join(release);
+    let files = fs::read_dir(directory).unwrap();
+    let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    texts
+        .flat_map(|text| {
+            let documents = text.split("---\n");
+            documents
+                .map(|document| serde_yaml::from_str(document).unwrap())
+                .collect::<Vec<_>>()
+        })
         .collect()
 }
 
@@ -37,44 +46,19 @@ fn named<T: DeserializeOwned>(release: &str, name: &str) -> T {
     serde_json::from_value(object).unwrap()
 }
 
-/// Decodes a v1beta2 object by its kind, and gives back what would be written.
-fn through_type(object: &Value) -> Value {
-    fn through<T: Serialize + DeserializeOwned>(object: &Value) -> Value {
-        let typed: T = serde_json::from_value(object.clone())
-            .unwrap_or_else(|error| panic!("{} {}: {error}", object["kind"], object["metadata"]["name"]));
-        serde_json::to_value(typed).unwrap()
-    }
-    match object["kind"].as_str().unwrap() {
-        "Cluster" => through::<Cluster>(object),
-        "JoinTokenRequest" => through::<JoinTokenRequest>(object),
-        "K0smotronControlPlane" => through::<K0smotronControlPlane>(object),
-        "K0smotronControlPlaneTemplate" => through::<K0smotronControlPlaneTemplate>(object),
-        other => panic!("no type for kind {other}"),
-    }
-}
-
-/// Everything in `stored` is in `kept`, unchanged, but for what says nothing.
-fn assert_kept(stored: &Value, kept: &Value, path: &str) {
-    match (stored, kept) {
-        (Value::Object(stored), Value::Object(kept)) => {
-            for (key, value) in stored {
-                match kept.get(key) {
-                    Some(kept) => assert_kept(value, kept, &format!("{path}.{key}")),
-                    None => assert!(
-                        value == &Value::Bool(false) || value == "",
-                        "{path}.{key} is lost: {value}"
-                    ),
-                }
-            }
-        }
-        (Value::Array(stored), Value::Array(kept)) => {
-            assert_eq!(stored.len(), kept.len(), "{path}");
-            stored
-                .iter()
-                .zip(kept)
-                .for_each(|(stored, kept)| assert_kept(stored, kept, path));
-        }
-        _ => assert_eq!(stored, kept, "{path}"),
+/// Each release has objects of each kind that it serves.
+#[test]
+fn every_kind_is_there() {
+    let kinds: BTreeSet<_> = k0smotron_api::crds()
+        .into_iter()
+        .map(|crd| crd.spec.names.kind)
+        .collect();
+    for release in RELEASES {
+        let found: BTreeSet<_> = objects(release)
+            .iter()
+            .map(|object| object["kind"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(found, kinds, "{release}");
     }
 }
 
@@ -83,7 +67,8 @@ fn objects_of_v1beta2_keep_every_field() {
     for release in ["2.0", "2.1"] {
         for object in objects(release) {
             let name = format!("{release} {} {}", object["kind"], object["metadata"]["name"]);
-            assert_kept(&object, &through_type(&object), &name);
+            let kept = through_type(&object).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_kept(&object, &kept, &name);
         }
     }
 }
@@ -93,7 +78,7 @@ fn objects_of_v1beta1_decode_once_converted_and_come_back() {
     for object in objects("1.10") {
         let name = format!("1.10 {} {}", object["kind"], object["metadata"]["name"]);
         let converted = convert(object.clone(), Version::V1Beta2).unwrap();
-        let kept = through_type(&converted);
+        let kept = through_type(&converted).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_kept(&converted, &kept, &name);
         // As it is stored again once a controller has written it.
         assert_kept(&object, &convert(kept, Version::V1Beta1).unwrap(), &name);
@@ -139,4 +124,46 @@ fn volumes_become_those_of_kubernetes() {
         .decode()
         .unwrap();
     assert_eq!(claim.metadata.name.as_deref(), Some("kmc-full"));
+}
+
+/// The values of machine clusters that decide what a controller does with a stored object.
+#[test]
+fn what_was_renamed_has_moved() {
+    let converted: Vec<_> = objects("1.10")
+        .into_iter()
+        .map(|object| convert(object, Version::V1Beta2).unwrap())
+        .collect();
+    let find = |kind: &str, name: &str| {
+        converted
+            .iter()
+            .find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+            .unwrap()
+    };
+    let plane = find("K0sControlPlane", "demo");
+    let config = &plane["spec"]["k0sConfigSpec"];
+    assert_eq!(config["preK0sCommands"][0], "echo before");
+    assert_eq!(config["postK0sCommands"][0], "echo after");
+    assert_eq!(
+        config["provisioner"]["customUserDataRef"]["configMapRef"]["name"],
+        "user-data"
+    );
+    assert_eq!(plane["status"]["initialization"]["controlPlaneInitialized"], true);
+    assert_eq!(plane["status"]["upToDateReplicas"], 3);
+    assert_eq!(plane["status"]["availableReplicas"], 2);
+    let worker = find("K0sWorkerConfig", "demo-w1");
+    assert_eq!(worker["spec"]["provisioner"]["type"], "ignition");
+    assert_eq!(worker["spec"]["provisioner"]["ignition"]["variant"], "fcos");
+    assert_eq!(worker["status"]["initialization"]["dataSecretCreated"], true);
+    let template = find("K0sWorkerConfigTemplate", "demo-workers");
+    assert_eq!(
+        template["spec"]["template"]["spec"]["preK0sCommands"][0],
+        "echo before"
+    );
+    let machine = find("RemoteMachine", "demo-x7k2p");
+    assert_eq!(machine["spec"]["cleanUpCommands"][0], "k0s stop");
+    assert_eq!(machine["status"]["initialization"]["provisioned"], true);
+    let cluster = find("RemoteCluster", "demo");
+    assert_eq!(cluster["status"]["initialization"]["provisioned"], true);
+    let entry = find("PooledRemoteMachine", "host-1");
+    assert_eq!(entry["spec"]["machine"]["cleanUpCommands"][0], "k0s reset");
 }
