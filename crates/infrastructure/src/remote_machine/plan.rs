@@ -302,7 +302,7 @@ pub fn claim(machine: &RemoteMachine, entry: Option<&PooledRemoteMachine>, insta
                 spec.insert("cleanUpCommands".to_owned(), json!(commands));
             }
             // What the template says holds only where the entry says neither; the two must not contradict each other.
-            if host.use_sudo || host.elevation.is_some() {
+            if host.elevation.is_some() || (host.use_sudo && machine.spec.elevation.is_some()) {
                 spec.insert("elevation".to_owned(), json!(host.elevation));
             }
             if let Some(domain) = &host.failure_domain {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use k0smotron_api::infrastructure::v1beta2::{RemoteMachine, RemoteMachineStatus};
+use k0smotron_api::infrastructure::v1beta2::{JumpHost, RemoteMachine, RemoteMachineStatus};
 
 use super::{
     attempts::{Ended, History, Inputs},
@@ -137,17 +137,21 @@ fn a_machine_tells_its_story() {
 #[test]
 fn what_is_unsupported_is_said_until_it_is_gone() {
     let mut world = observed();
+    Arc::make_mut(&mut world.machine).spec.jump_hosts = vec![JumpHost::default()];
     let status = after(
         &mut world,
-        &Step::Refuse(Problem::lasting("Unsupported", "a Job")),
+        &Step::Refuse(Problem::lasting("Unsupported", "a jump host")),
     );
-    assert!(said(&status).contains(&"Unsupported=True Unsupported a Job".to_owned()));
+    let unsupported = |status: &RemoteMachineStatus| {
+        said(status)
+            .into_iter()
+            .find(|condition| condition.starts_with("Unsupported"))
+    };
+    let said_so = unsupported(&status).unwrap();
+    assert!(said_so.starts_with("Unsupported=True") && said_so.contains("spec.jumpHosts"));
+    Arc::make_mut(&mut world.machine).spec.jump_hosts.clear();
     let status = after(&mut world, &Step::Provision { number: 0 });
-    assert!(
-        !said(&status)
-            .iter()
-            .any(|condition| condition.starts_with("Unsupported"))
-    );
+    assert_eq!(unsupported(&status), None);
 }
 
 #[test]
