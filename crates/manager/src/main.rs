@@ -68,6 +68,7 @@ fn crates(level: &str) -> String {
         "runtime",
         "bootstrap",
         "control_plane",
+        "hosted",
         "infrastructure",
         "ssh",
     ]

@@ -141,11 +141,10 @@ impl FromStr for Controllers {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "" | "all" | "bootstrap" | "control-plane" | "infrastructure" => Ok(Self {
+            "" | "all" | "bootstrap" | "control-plane" | "infrastructure" | "standalone" => Ok(Self {
                 text: text.to_owned(),
             }),
-            "standalone" => Err("hosted control planes are not part of this version yet".to_owned()),
-            _ => Err("expected all, bootstrap, control-plane or infrastructure".to_owned()),
+            _ => Err("expected all, bootstrap, control-plane, infrastructure or standalone".to_owned()),
         }
     }
 }
@@ -154,6 +153,12 @@ impl Controllers {
     /// Whether the provider runs in this process.
     pub fn run(&self, provider: &str) -> bool {
         matches!(self.text.as_str(), "" | "all") || self.text == provider
+    }
+
+    /// Whether the kinds of k0smotron.io are looked after in this process: they come with the control-plane provider, and alone where
+    /// there is no Cluster API.
+    pub fn run_standalone(&self) -> bool {
+        self.run("control-plane") || self.text == "standalone"
     }
 
     /// Name of the lease: the original's, so that the two never work at once.
@@ -242,6 +247,7 @@ mod tests {
             ("bootstrap", "ca4c50b905dc21ea17a10549a6f5944f"),
             ("control-plane", "f6ddf68f34963ade25bce356fc63d572"),
             ("infrastructure", "6e3301c94e4de897ec67fa9735a848d5"),
+            ("standalone", "083a7d1ebf6f499af0c1b1bb489b4941"),
         ] {
             assert_eq!(
                 value.parse::<Controllers>().unwrap().lease(),
@@ -253,6 +259,20 @@ mod tests {
     #[test]
     fn unknown_controllers_are_refused() {
         assert!("bootstarp".parse::<Controllers>().is_err());
-        assert!("standalone".parse::<Controllers>().is_err());
+        assert!("alone".parse::<Controllers>().is_err());
+    }
+
+    #[test]
+    fn hosted_control_planes_need_no_cluster_api() {
+        for (value, standalone, under_cluster_api) in [
+            ("", true, true),
+            ("control-plane", true, true),
+            ("standalone", true, false),
+            ("bootstrap", false, false),
+        ] {
+            let controllers: Controllers = value.parse().unwrap();
+            assert_eq!(controllers.run_standalone(), standalone, "{value}");
+            assert_eq!(controllers.run("control-plane"), under_cluster_api, "{value}");
+        }
     }
 }

@@ -128,6 +128,10 @@ pub async fn controllers(context: &Context, enabled: &Controllers, followed: &Fo
     }
     if enabled.run("control-plane") {
         all.extend(k0smotron_control_plane::controllers(context, clusters, machines));
+        all.extend(k0smotron_hosted::cluster_api(context, clusters));
+    }
+    if enabled.run_standalone() {
+        all.extend(k0smotron_hosted::standalone(context));
     }
     if enabled.run("infrastructure") {
         all.extend(k0smotron_infrastructure::controllers(context, clusters, machines));
