@@ -51,7 +51,7 @@ quickstart-down:
 	@$(E2E) quickstart down
 
 test: test-fast harness
-	$(CARGO) test --locked -p k0smotron-e2e-plane -p k0smotron-e2e-api-tests -p k0smotron-e2e-machines
+	$(CARGO) test --locked -p k0smotron-e2e-plane -p k0smotron-e2e-api-tests -p k0smotron-e2e-endpoint -p k0smotron-e2e-machines
 	$(E2E) suite smoke
 
 # Without a machine or an API server: seconds once built.
@@ -60,7 +60,7 @@ test-fast:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --locked --workspace --exclude k0smotron-e2e-plane --exclude k0smotron-e2e-api-tests \
-		--exclude k0smotron-e2e-machines
+		--exclude k0smotron-e2e-endpoint --exclude k0smotron-e2e-machines
 
 e2e: harness
 	$(E2E) suite $(SUITE)

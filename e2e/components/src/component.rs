@@ -14,6 +14,8 @@ pub enum Component {
     Containerd,
     /// `cluster-api-core` (the core manager), clusterctl, and under `share/` the core manifests of the same version.
     ClusterApi,
+    /// kine, with the SQLite that needs no C compiler.
+    Kine,
 }
 
 /// Files of a Go module that are kept beside the binaries, so that a warm cache needs no module cache.
@@ -25,7 +27,13 @@ pub(crate) struct Share {
 
 impl Component {
     /// In the order of their use: what the management plane needs comes first.
-    pub const ALL: [Self; 4] = [Self::Etcd, Self::Kubernetes, Self::ClusterApi, Self::Containerd];
+    pub const ALL: [Self; 5] = [
+        Self::Etcd,
+        Self::Kubernetes,
+        Self::ClusterApi,
+        Self::Containerd,
+        Self::Kine,
+    ];
 
     /// Directory under `e2e/upstream`, and first half of the name in the cache.
     #[must_use]
@@ -35,6 +43,7 @@ impl Component {
             Self::Etcd => "etcd",
             Self::Containerd => "containerd",
             Self::ClusterApi => "cluster-api",
+            Self::Kine => "kine",
         }
     }
 
@@ -46,6 +55,7 @@ impl Component {
             Self::Etcd => "v3.6.14",
             Self::Containerd => "v2.3.3",
             Self::ClusterApi => "v1.14.0",
+            Self::Kine => "v0.16.3",
         }
     }
 
@@ -57,6 +67,7 @@ impl Component {
             Self::Etcd => "go.etcd.io/etcd/server/v3",
             Self::Containerd => "github.com/containerd/containerd/v2",
             Self::ClusterApi => "sigs.k8s.io/cluster-api",
+            Self::Kine => "github.com/k3s-io/kine",
         }
     }
 
@@ -97,7 +108,7 @@ impl Component {
         match self {
             Self::Etcd => &[("server", "etcd")],
             Self::ClusterApi => &[("core", "cluster-api-core")],
-            Self::Kubernetes | Self::Containerd => &[],
+            Self::Kubernetes | Self::Containerd | Self::Kine => &[],
         }
     }
 
@@ -113,7 +124,7 @@ impl Component {
                     path: "metadata.yaml",
                 },
             ],
-            Self::Kubernetes | Self::Etcd | Self::Containerd => &[],
+            Self::Kubernetes | Self::Etcd | Self::Containerd | Self::Kine => &[],
         }
     }
 
@@ -122,7 +133,7 @@ impl Component {
         match self {
             Self::Kubernetes => "about 6 min",
             Self::Etcd | Self::Containerd => "about 40 s",
-            Self::ClusterApi => "about 2 min",
+            Self::ClusterApi | Self::Kine => "about 2 min",
         }
     }
 }

@@ -44,6 +44,18 @@ pub(crate) async fn remove(place: &Place) -> Result<()> {
     }
 }
 
+/// Process ids, as the host counts, of everything that runs in the machine.
+pub(crate) fn processes_of(place: &Place) -> Result<Vec<String>> {
+    let id = place.id();
+    let mut found: Vec<String> = hierarchies()?
+        .iter()
+        .flat_map(|hierarchy| processes(&hierarchy.join(&id)))
+        .collect();
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
 /// The root itself with cgroup v2 alone, one directory for each hierarchy with v1 and the hybrid of both.
 fn hierarchies() -> Result<Vec<PathBuf>> {
     let root = Path::new(ROOT);

@@ -74,9 +74,18 @@ impl MachineImage {
     /// # Errors
     /// Go, mmdebstrap or a C compiler is missing or fails, or the cache cannot be written.
     pub fn with_components() -> Result<Self> {
+        Self::with_components_and(&[])
+    }
+
+    /// As [`Self::with_components`], with more components, such as kine for controllers that have no etcd.
+    ///
+    /// # Errors
+    /// As [`Self::with_components`].
+    pub fn with_components_and(more: &[Component]) -> Result<Self> {
         let directories = [Component::Etcd, Component::Kubernetes, Component::Containerd]
-            .into_iter()
-            .map(ensure_component)
+            .iter()
+            .chain(more)
+            .map(|component| ensure_component(*component))
             .collect::<Result<Vec<_>>>()?;
         Self::with_binaries(&directories)
     }

@@ -5,14 +5,16 @@
 //! containers, state under `/var/lib/k0smotron-e2e/<N>/`. All state is on disk or in the kernel, so any process can
 //! take over or clean up what another one started, also after a crash.
 //!
-//! Needs root, and the Debian packages mmdebstrap, runc, iproute2 and openssh-client.
+//! Needs root, and the Debian packages mmdebstrap, runc, iproute2 and openssh-client; ethtool for slow networks.
 //!
 //! Not here: k0s, Kubernetes, and anything that is shipped.
 
 mod cache;
 mod cgroup;
 mod command;
+mod delay;
 mod disk;
+mod fault;
 mod file_server;
 mod image;
 mod machine;
@@ -24,8 +26,10 @@ mod ssh_key;
 mod state;
 
 pub use command::Output;
+pub use delay::Delay;
 pub use file_server::serve_file;
 pub use image::MachineImage;
 pub use machine::{Machine, MachineSpec, list, stop_all};
 pub use network::Network;
 pub use ssh_key::SshKey;
+pub use state::instance_directory;

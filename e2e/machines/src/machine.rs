@@ -169,6 +169,14 @@ impl Machine {
         self.place.id()
     }
 
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(crate) fn index(&self) -> u8 {
+        self.record.index
+    }
+
     #[must_use]
     pub fn hostname(&self) -> &str {
         &self.record.hostname

@@ -115,7 +115,7 @@ pub(crate) async fn attach(place: &Place, index: u8) -> Result<()> {
         ],
     )
     .await?;
-    run("ip", &["link", "set", &port, "master", &network.bridge(), "up"]).await?;
+    connect(&port, instance).await?;
 
     let mut batch = format!(
         "link set lo up\naddress add {}/24 dev eth0\nlink set eth0 up\nroute add default via {}\n",
@@ -142,6 +142,12 @@ pub(crate) async fn detach(place: &Place) -> Result<()> {
     // The pair would go with its namespace, but only some time after the last process in it.
     // Failure means that there is none; if the namespace itself is broken, the next command says so.
     let _ = run("ip", &["-netns", &id, "link", "delete", "eth0"]).await;
+    if let Some(record) = place.read()? {
+        let (near, _) = delay_ports(place.instance, record.index);
+        if exists(&near) {
+            run("ip", &["link", "delete", &near]).await?;
+        }
+    }
     run("ip", &["netns", "delete", &id]).await.map(drop)
 }
 
@@ -150,8 +156,24 @@ pub(crate) fn namespace(place: &Place) -> PathBuf {
     Path::new("/run/netns").join(place.id())
 }
 
+/// Plugs a port into the bridge.
+pub(crate) async fn connect(port: &str, instance: u8) -> Result<()> {
+    let bridge = Network { instance }.bridge();
+    run("ip", &["link", "set", port, "master", &bridge, "up"])
+        .await
+        .map(drop)
+}
+
+/// The two ends of the second cable that a slow network needs.
+pub(crate) fn delay_ports(instance: u8, index: u8) -> (String, String) {
+    (
+        format!("k0sm{instance}d{index}"),
+        format!("k0sm{instance}e{index}"),
+    )
+}
+
 /// The host's end; the kernel allows 15 characters.
-fn port(instance: u8, index: u8) -> String {
+pub(crate) fn port(instance: u8, index: u8) -> String {
     format!("k0sm{instance}v{index}")
 }
 
@@ -196,6 +218,7 @@ mod tests {
     #[test]
     fn interface_names_fit_the_kernel() {
         assert!(port(254, 244).len() <= 15);
+        assert!(super::delay_ports(254, 244).1.len() <= 15);
     }
 
     #[test]

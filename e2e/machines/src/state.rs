@@ -19,8 +19,10 @@ const LOCKS: &str = "/run/k0smotron-e2e";
 /// Longer than any start or stop takes; a lock that is held for more is a hung process, which is worth an error.
 const LOCK_DEADLINE: Duration = Duration::from_secs(120);
 
-/// The directory of everything that belongs to an instance.
-pub(crate) fn instance_directory(instance: u8) -> PathBuf {
+/// The directory of everything that belongs to an instance and outlives the process that made it. Whoever puts
+/// something there besides machines takes it away before [`crate::Network::down`].
+#[must_use]
+pub fn instance_directory(instance: u8) -> PathBuf {
     Path::new(STATE).join(instance.to_string())
 }
 

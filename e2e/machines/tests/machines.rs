@@ -185,3 +185,68 @@ async fn an_interrupted_start_is_no_obstacle() {
     })
     .await;
 }
+
+/// Every fault does what it says, to that machine only, and can be taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_hit_one_machine_and_end() {
+    scene(94, |network, key| async move {
+        let image = MachineImage::with_binaries(&[]).unwrap();
+        let specs = ["a", "b"].map(|name| MachineSpec::new(name, u8::from(name == "b"), key.public()));
+        let [a, b] = [
+            Machine::start(&network, &image, &specs[0]).await.unwrap(),
+            Machine::start(&network, &image, &specs[1]).await.unwrap(),
+        ];
+        let banner = |address: &str| format!("timeout 5 bash -c 'head -c 4 < /dev/tcp/{address}/22'");
+
+        // A program by its name, and nothing else.
+        for machine in [&a, &b] {
+            machine
+                .exec("nohup sleep 1000 >/dev/null 2>&1 & nohup tail -f /dev/null >/dev/null 2>&1 &")
+                .await
+                .unwrap();
+        }
+        assert_eq!(a.kill("sleep").await.unwrap(), 1);
+        timeout(Duration::from_secs(5), async {
+            while !a.processes("sleep").unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .unwrap();
+        assert!(a.kill("sleep").await.is_err(), "none is left");
+        assert_eq!(a.processes("tail").unwrap().len(), 1);
+        assert_eq!(b.processes("sleep").unwrap().len(), 1);
+
+        // Cut off, and back.
+        a.cut().await.unwrap();
+        assert!(!ssh(key.path(), "root@10.88.94.10", "true").status.success());
+        assert!(b.exec(&banner("10.88.94.10")).await.is_err());
+        assert!(ssh(key.path(), "root@10.88.94.11", "true").status.success());
+        a.mend().await.unwrap();
+        b.exec(&banner("10.88.94.10")).await.unwrap();
+
+        // Slow, by the time that was asked for, for data of any size, and fast again.
+        let round_trip = async || {
+            let begin = std::time::Instant::now();
+            tokio::net::TcpStream::connect("10.88.94.10:22").await.unwrap();
+            begin.elapsed()
+        };
+        let delay = a.delay(Duration::from_millis(40)).await.unwrap();
+        let slow = round_trip().await;
+        assert!((80..400).contains(&slow.as_millis()), "{slow:?}");
+        let copy =
+            "head -c 300000 /dev/zero | ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
+        let copied = shell(&format!(
+            "{copy} -i {} root@10.88.94.10 wc -c",
+            key.path().display()
+        ));
+        assert_eq!(text(&copied), "300000");
+        assert!(b.exec(&banner("10.88.94.10")).await.is_ok());
+        delay.remove().await.unwrap();
+        let fast = round_trip().await;
+        assert!(fast.as_millis() < 40, "{fast:?}");
+        // Whoever forgets to take it back leaves nothing behind either.
+        let _forgotten = a.delay(Duration::from_millis(40)).await.unwrap();
+    })
+    .await;
+}

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -56,6 +57,37 @@ pub async fn find() -> Result<K0s> {
     let path = std::env::current_exe()?.with_file_name("k0s-stand-in");
     ensure!(path.is_file(), "{} is not built; make does that", path.display());
     checked(path, Kind::StandIn).await
+}
+
+/// Writes to `target` a copy of the k0s in `source` that says it is `version`: something to update to where there is
+/// only one release. It works for real k0s as for the stand-in, and the versions must be of the same length.
+///
+/// # Errors
+/// The lengths differ, `source` does not say [`VERSION`], or a file cannot be read or written.
+pub fn write_another(source: &Path, version: &str, target: &Path) -> Result<()> {
+    ensure!(
+        version.len() == VERSION.len(),
+        "{version} is not as long as {VERSION}, which it has to replace"
+    );
+    let mut content = std::fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
+    let mut replaced = 0;
+    let mut from = 0;
+    while let Some(found) = position(content.get(from..).unwrap_or_default(), VERSION.as_bytes()) {
+        let begin = from + found;
+        from = begin + VERSION.len();
+        if let Some(place) = content.get_mut(begin..from) {
+            place.copy_from_slice(version.as_bytes());
+            replaced += 1;
+        }
+    }
+    ensure!(replaced > 0, "{} does not say {VERSION}", source.display());
+    std::fs::write(target, content)
+        .and_then(|()| std::fs::set_permissions(target, std::fs::Permissions::from_mode(0o755)))
+        .with_context(|| format!("cannot write {}", target.display()))
+}
+
+fn position(content: &[u8], wanted: &[u8]) -> Option<usize> {
+    content.windows(wanted.len()).position(|window| window == wanted)
 }
 
 async fn checked(path: PathBuf, kind: Kind) -> Result<K0s> {
@@ -122,4 +154,26 @@ async fn curl(url: &str, file: Option<&Path>) -> Result<Option<Vec<u8>>> {
     }
     let output = command.output().await.context("cannot run curl")?;
     Ok(output.status.success().then_some(output.stdout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_release_differs_in_its_version_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, target) = (directory.path().join("k0s"), directory.path().join("other"));
+        std::fs::write(&source, format!("\u{0}{VERSION}|{VERSION}-more")).unwrap();
+        write_another(&source, "v1.36.3+k0s.3", &target).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&target).unwrap(),
+            "\u{0}v1.36.3+k0s.3|v1.36.3+k0s.3-more"
+        );
+        assert!(write_another(&source, "v1.36.10+k0s.0", &target).is_err());
+        assert!(
+            write_another(&target, "v1.36.3+k0s.4", &source).is_err(),
+            "it says something else by now"
+        );
+    }
 }

@@ -39,6 +39,13 @@ enum Command {
     Bench { name: String },
     /// Takes down every machine and plane of an instance, whatever state it is in.
     Down { instance: u8 },
+    /// Writes a copy of a k0s executable that says it is another version of the same length, to try updates with.
+    #[command(hide = true)]
+    AnotherK0s {
+        source: PathBuf,
+        version: String,
+        target: PathBuf,
+    },
     /// Serves one file over HTTP; the k0s binary for the machines' `downloadURL`.
     #[command(hide = true)]
     Serve {
@@ -83,6 +90,11 @@ async fn run() -> anyhow::Result<()> {
         Command::Suite { name } => suites::run(&name).await,
         Command::Bench { name } => bench::run(&name).await,
         Command::Down { instance } => testbed::down(instance).await,
+        Command::AnotherK0s {
+            source,
+            version,
+            target,
+        } => k0s::write_another(&source, &version, &target),
         Command::Serve { address, path, file } => {
             let listener = tokio::net::TcpListener::bind(address).await?;
             match k0smotron_e2e_machines::serve_file(listener, &path, &file).await? {}

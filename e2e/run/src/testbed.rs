@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
+use k0smotron_e2e_endpoint::LoadBalancer;
 use k0smotron_e2e_machines::{Machine, MachineImage, MachineSpec, Network, SshKey, stop_all};
 use k0smotron_e2e_plane::{
     Plane,
@@ -133,6 +134,7 @@ impl Testbed {
 /// With what could not be removed.
 pub async fn down(instance: u8) -> Result<()> {
     step("stopping managers and management plane", Plane::down(instance)).await?;
+    LoadBalancer::stop(instance).await?;
     step("stopping machines", stop_all(instance)).await?;
     Network::down(instance).await
 }

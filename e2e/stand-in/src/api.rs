@@ -22,9 +22,25 @@ pub async fn client(kubeconfig: &Path) -> Result<Client> {
         .with_context(|| format!("{} is no usable kubeconfig", kubeconfig.display()))
 }
 
+/// A client with the credentials of a kubeconfig file for another API server of the same cluster.
+pub async fn client_at(kubeconfig: &Path, server: &str) -> Result<Client> {
+    let mut kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    for cluster in kubeconfig
+        .clusters
+        .iter_mut()
+        .filter_map(|named| named.cluster.as_mut())
+    {
+        cluster.server = Some(server.to_owned());
+    }
+    client_from(kubeconfig).await
+}
+
 /// A client for a kubeconfig's text.
 pub async fn client_for(kubeconfig: &str) -> Result<Client> {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
+    client_from(Kubeconfig::from_yaml(kubeconfig)?).await
+}
+
+async fn client_from(kubeconfig: Kubeconfig) -> Result<Client> {
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     config.connect_timeout = Some(std::time::Duration::from_secs(5));
     config.disable_compression = true;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
@@ -16,6 +16,13 @@ use crate::{
 };
 
 pub async fn run(command: &EtcdCommand) -> Result<()> {
+    let (EtcdCommand::MemberList { instance, .. } | EtcdCommand::Leave { instance, .. }) = command;
+    let storage = NodeConfig::load(&effective_paths(instance.paths(None)?)?)?
+        .spec
+        .storage;
+    if storage.is_kine() {
+        bail!("wrong storage type: {}", storage.kind);
+    }
     match command {
         EtcdCommand::MemberList { instance, .. } => {
             let paths = effective_paths(instance.paths(None)?)?;

@@ -35,7 +35,7 @@ pub fn install(arguments: &InstallArgs) -> Result<()> {
             if paths.startup_config_path.as_os_str() == "-" {
                 bail!("cannot read configuration from standard input when installing k0s");
             }
-            NodeConfig::load(&paths)?;
+            NodeConfig::load_for_controller(&paths, flags.is_single())?;
             ("controller", controller_arguments(flags)?)
         }
         InstallRole::Worker(flags) => {
@@ -194,6 +194,16 @@ fn controller_arguments(flags: &ControllerFlags) -> Result<Vec<String>> {
     lines.boolean("enable-dynamic-config", flags.enable_dynamic_config);
     lines.boolean("enable-k0s-cloud-provider", flags.enable_k0s_cloud_provider);
     lines.boolean("enable-metrics-scraper", flags.enable_metrics_scraper);
+    lines.text(
+        "k0s-cloud-provider-update-frequency",
+        flags.k0s_cloud_provider_update_frequency.as_deref(),
+    );
+    let port = flags.k0s_cloud_provider_port.map(|port| port.to_string());
+    lines.text("k0s-cloud-provider-port", port.as_deref());
+    lines.text(
+        "api-server-stop-timeout",
+        flags.api_server_stop_timeout.as_deref(),
+    );
     lines.text(
         "kube-controller-manager-extra-args",
         flags.kube_controller_manager_extra_args.as_deref(),

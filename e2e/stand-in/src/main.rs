@@ -3,6 +3,7 @@
 //! shipped; see README.md for what it covers.
 
 mod api;
+mod autopilot;
 mod cli;
 mod config;
 mod controller;
@@ -33,7 +34,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     cli::{Cli, Command, DebugArgs, EtcdCommand, KubectlArgs, VersionArgs},
-    paths::{K0S_VERSION, Paths},
+    paths::{Paths, k0s_version},
 };
 
 fn main() -> ExitCode {
@@ -115,7 +116,7 @@ fn set_up_logging(command: &Command) {
 
 fn print_version(arguments: &VersionArgs) -> Result<()> {
     let versions = [
-        ("k0s", K0S_VERSION),
+        ("k0s", k0s_version()),
         ("runc", "1.4.3"),
         ("containerd", "2.3.3"),
         ("kubernetes", "1.36.3"),
@@ -134,7 +135,7 @@ fn print_version(arguments: &VersionArgs) -> Result<()> {
             .collect();
         println!("{}", serde_json::to_string_pretty(&versions)?);
     } else {
-        println!("{K0S_VERSION}");
+        println!("{}", k0s_version());
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 /// The release that this binary plays.
-pub const K0S_VERSION: &str = "v1.36.3+k0s.2";
+const K0S_VERSION: &str = "v1.36.3+k0s.2";
 /// `major.minor` of Kubernetes, as it appears in the names of the worker configuration objects.
 pub const KUBERNETES_MINOR: &str = "1.36";
 /// Where k0s looks for its configuration when no `--config` is given.
@@ -26,6 +26,12 @@ pub const CIPHER_SUITES: [&str; 6] = [
     "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 ];
+
+/// The release that this binary plays. A test makes another release of it, to update to, by writing another version of
+/// the same length over this one in a copy of the executable; so the compiler must not compute with it.
+pub fn k0s_version() -> &'static str {
+    std::hint::black_box(K0S_VERSION)
+}
 
 /// The paths of one k0s instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +94,11 @@ impl Paths {
     /// The file whose presence tells k0s that this host's etcd is a member already.
     pub fn etcd_database(&self) -> PathBuf {
         self.etcd_data_dir().join("member/snap/db")
+    }
+
+    /// kine's socket; the odd end of its name is k0s' own.
+    pub fn kine_socket(&self) -> PathBuf {
+        self.run_dir.join("kine/kine.sock:2379")
     }
 
     pub fn kubelet_kubeconfig(&self) -> PathBuf {

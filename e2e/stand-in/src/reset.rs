@@ -79,6 +79,7 @@ fn stop_containers(paths: &Paths) -> Result<()> {
         "kube-controller-manager",
         "kube-apiserver",
         "etcd",
+        "kine",
     ] {
         let file = paths.run_dir.join(format!("{name}.pid"));
         if let Some(pid) = fs::read_to_string(file)

@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     cli::StatusArgs,
     config::NodeConfig,
-    paths::{K0S_VERSION, Paths},
+    paths::{Paths, k0s_version},
 };
 
 /// What `k0s status -o json` prints; the keys are k0s' own.
@@ -63,7 +63,7 @@ impl Status {
         node: Option<&NodeConfig>,
     ) -> Self {
         Self {
-            version: K0S_VERSION.to_owned(),
+            version: k0s_version().to_owned(),
             pid: std::process::id(),
             parent_pid: 0,
             role: role.to_owned(),

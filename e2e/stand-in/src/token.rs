@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::{
     api,
     cli::{Role, TokenCommand},
-    config::NodeConfig,
+    config::{NodeConfig, Storage},
     go::parse_duration,
     kubeconfig::{Names, render},
     paths::Paths,
@@ -165,6 +165,15 @@ async fn create(paths: &Paths, role: Role, life: Duration) -> Result<String> {
         .context("failed to get k0s status")?;
     if running.single_node {
         bail!("refusing to create token: cannot join into a single node cluster");
+    }
+    // What runs is what counts, whatever the configuration file says by now.
+    let storage = running
+        .cluster_config
+        .as_ref()
+        .and_then(|config| config.pointer("/spec/storage").cloned())
+        .and_then(|storage| serde_json::from_value::<Storage>(storage).ok());
+    if role == Role::Controller && storage.is_some_and(|storage| !storage.is_joinable()) {
+        bail!("refusing to create token: cannot join controller into current storage");
     }
     let node = NodeConfig::load(paths)?;
     let ca = std::fs::read_to_string(paths.pki("ca.crt"))

@@ -33,6 +33,8 @@ pub fn traces(instance: u8) -> Vec<String> {
         format!("k0sm-{instance}-"),
         format!("k0sm-{instance}:"),
         format!("k0sm{instance}v"),
+        format!("k0sm{instance}d"),
+        format!("k0sm{instance}e"),
         format!("k0smotron-e2e/{instance}/"),
     ];
     let mut found = Vec::new();

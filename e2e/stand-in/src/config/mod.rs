@@ -1,13 +1,18 @@
 //! The `ClusterConfig` of k0s (`k0s.k0sproject.io/v1beta1`), as far as the played components read it, with k0s'
 //! defaults. What they do not read is kept as it is and appears in the cluster-wide object unchanged.
 
+mod network;
 mod spec;
+mod storage;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-pub use self::spec::{Api, Component, Images, Spec, parse_spec};
+pub use self::{
+    spec::{Api, Component, Images, Spec, parse_spec},
+    storage::Storage,
+};
 use crate::paths::{DEFAULT_CONFIG, Paths};
 
 /// The configuration of this node: the file's content over the defaults.
@@ -38,41 +43,28 @@ impl NodeConfig {
     /// Reads the instance's configuration file, or standard input for `-`. A default file that does not exist
     /// means the defaults; any other that does not exist is an error.
     pub fn load(paths: &Paths) -> Result<Self> {
-        let file = &paths.startup_config_path;
-        let text = if file.as_os_str() == "-" {
-            std::io::read_to_string(std::io::stdin())
-                .context("the configuration cannot be read from stdin")?
-        } else {
-            match std::fs::read_to_string(file) {
-                Ok(text) => text,
-                Err(error)
-                    if error.kind() == std::io::ErrorKind::NotFound && file.as_os_str() == DEFAULT_CONFIG =>
-                {
-                    String::new()
-                }
-                Err(error) => {
-                    return Err(error)
-                        .with_context(|| format!("failed to load node config: {}", file.display()));
-                }
-            }
-        };
-        Self::parse(&text).with_context(|| format!("failed to load node config {}", file.display()))
+        Self::parse(&read(paths)?).with_context(|| context(paths))
+    }
+
+    /// As [`Self::load`], for the controller itself: one that is single keeps its data in kine, unless the file
+    /// has a section about storage.
+    pub fn load_for_controller(paths: &Paths, single: bool) -> Result<Self> {
+        let mut given = parse_document(&read(paths)?).with_context(|| context(paths))?;
+        if single && given.get("storage").is_none_or(Value::is_null) {
+            given.insert(
+                "storage".to_owned(),
+                Storage::of_single_controller(&paths.data_dir),
+            );
+        }
+        Self::from_spec(given).with_context(|| context(paths))
     }
 
     /// Parses YAML or JSON and checks what the played components rely on.
     pub fn parse(text: &str) -> Result<Self> {
-        let given = if text.trim().is_empty() {
-            Map::new()
-        } else {
-            let document: Document = serde_yaml::from_str(text)?;
-            if !document.kind.is_empty() && document.kind != "ClusterConfig" {
-                bail!("unexpected kind {:?}, expected ClusterConfig", document.kind);
-            }
-            if !document.api_version.is_empty() && !document.api_version.starts_with("k0s.k0sproject.io/") {
-                bail!("unexpected apiVersion {:?}", document.api_version);
-            }
-            document.spec.unwrap_or_default()
-        };
+        Self::from_spec(parse_document(text)?)
+    }
+
+    fn from_spec(given: Map<String, Value>) -> Result<Self> {
         let spec = parse_spec(&given)?;
         Ok(Self { spec, given })
     }
@@ -100,6 +92,42 @@ impl NodeConfig {
             "spec": spec,
         })
     }
+}
+
+fn context(paths: &Paths) -> String {
+    format!(
+        "failed to load node config {}",
+        paths.startup_config_path.display()
+    )
+}
+
+fn read(paths: &Paths) -> Result<String> {
+    let file = &paths.startup_config_path;
+    if file.as_os_str() == "-" {
+        return std::io::read_to_string(std::io::stdin())
+            .context("the configuration cannot be read from stdin");
+    }
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.as_os_str() == DEFAULT_CONFIG => {
+            Ok(String::new())
+        }
+        Err(error) => Err(error).with_context(|| context(paths)),
+    }
+}
+
+fn parse_document(text: &str) -> Result<Map<String, Value>> {
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    let document: Document = serde_yaml::from_str(text)?;
+    if !document.kind.is_empty() && document.kind != "ClusterConfig" {
+        bail!("unexpected kind {:?}, expected ClusterConfig", document.kind);
+    }
+    if !document.api_version.is_empty() && !document.api_version.starts_with("k0s.k0sproject.io/") {
+        bail!("unexpected apiVersion {:?}", document.api_version);
+    }
+    Ok(document.spec.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -149,12 +177,34 @@ spec:
     }
 
     #[test]
+    fn a_single_controller_uses_kine_unless_its_file_speaks_of_storage() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("k0s.yaml");
+        let paths = Paths::new(Some(directory.path()), None, Some(&file), None).unwrap();
+        let load = |text: &str, single: bool| {
+            std::fs::write(&file, text).unwrap();
+            NodeConfig::load_for_controller(&paths, single)
+                .unwrap()
+                .spec
+                .storage
+        };
+        let kine = load("spec: {}", true);
+        assert!(kine.is_kine() && kine.kine().data_source.contains("/db/state.db"));
+        assert!(!load("spec: {storage: {etcd: {}}}", true).is_kine());
+        assert!(!load("spec: {}", false).is_kine());
+    }
+
+    #[test]
     fn mistakes_are_refused() {
         for (text, message) in [
             ("spec: {apis: {}}", "unknown field"),
             ("kind: Deployment", "unexpected kind"),
             ("spec: {api: {address: here}}", "invalid IP address"),
-            ("spec: {storage: {type: kine}}", "kine is not played"),
+            ("spec: {storage: {type: redis}}", "Unsupported value: \"redis\""),
+            (
+                "spec: {api: {address: 10.0.0.1, externalAddress: lb}, network: {nodeLocalLoadBalancing: {enabled: true}}}",
+                "cannot be used in conjunction",
+            ),
             (
                 "spec: {workerProfiles: [{name: a, values: {clusterDNS: [10.0.0.1]}}]}",
                 "may not be used",

@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::{network::Network, storage::Storage};
+
 /// `spec` with defaults. Sections whose decoder in k0s is not strict accept unknown fields here too.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -129,86 +131,6 @@ pub struct Component {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Storage {
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub etcd: Etcd,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kine: Option<Value>,
-}
-
-impl Default for Storage {
-    fn default() -> Self {
-        Self {
-            kind: "etcd".to_owned(),
-            etcd: Etcd::default(),
-            kine: None,
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Etcd {
-    pub peer_address: String,
-    pub extra_args: BTreeMap<String, String>,
-    pub raw_args: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub external_cluster: Option<Value>,
-}
-
-impl Default for Etcd {
-    fn default() -> Self {
-        Self {
-            peer_address: crate::net::first_public_address(),
-            extra_args: BTreeMap::new(),
-            raw_args: Vec::new(),
-            external_cluster: None,
-        }
-    }
-}
-
-impl Etcd {
-    pub fn peer_url(&self) -> String {
-        format!("https://{}", crate::net::host_port(&self.peer_address, 2380))
-    }
-
-    /// Name of this host's member: `extraArgs.name`, or the host name.
-    pub fn member_name(&self) -> Result<String> {
-        match self.extra_args.get("name").filter(|name| !name.is_empty()) {
-            Some(name) => Ok(name.clone()),
-            None => crate::net::host_name(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Network {
-    #[serde(rename = "podCIDR")]
-    pub pod_cidr: String,
-    #[serde(rename = "serviceCIDR")]
-    pub service_cidr: String,
-    pub provider: String,
-    pub cluster_domain: String,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        Self {
-            pod_cidr: "10.244.0.0/16".to_owned(),
-            service_cidr: "10.96.0.0/12".to_owned(),
-            provider: "kuberouter".to_owned(),
-            cluster_domain: "cluster.local".to_owned(),
-            rest: Map::new(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerProfile {
     pub name: String,
@@ -285,18 +207,12 @@ impl Spec {
                 self.api.address
             );
         }
-        match self.storage.kind.as_str() {
-            "etcd" if self.storage.etcd.external_cluster.is_none() => {}
-            "etcd" => bail!("spec: storage: an external etcd cluster is not played by this stand-in for k0s"),
-            "kine" => bail!("spec: storage: kine is not played by this stand-in for k0s"),
-            other => bail!(
-                "spec: storage: type: Unsupported value: {other:?}: supported values: \"etcd\", \"kine\""
-            ),
-        }
-        if !["kuberouter", "calico", "custom"].contains(&self.network.provider.as_str()) {
+        self.storage.validate()?;
+        self.network.validate().context("spec")?;
+        if self.network.balances_on_nodes() && !self.api.external_address.is_empty() {
             bail!(
-                "spec: network: provider: Unsupported value: {:?}",
-                self.network.provider
+                "spec: network.nodeLocalLoadBalancing.enabled: Forbidden: node-local load balancing cannot be used \
+                 in conjunction with an external Kubernetes API server address"
             );
         }
         for profile in &self.worker_profiles {

@@ -11,13 +11,31 @@ use crate::{
     supervisor::{Program, Supervised},
 };
 
-/// k0s gives the API server this long to stop; two seconds less remain for draining watches.
+/// k0s gives the API server this long to stop, unless told otherwise.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// So much of it does not count for draining watches.
+const STOP_RESERVE: Duration = Duration::from_secs(2);
 
-/// Starts the API server. `own_endpoints`: it publishes its address as the `kubernetes` endpoint itself.
-pub async fn start(paths: &Paths, node: &NodeConfig, own_endpoints: bool) -> Result<Supervised> {
-    let mut program = Program::find(paths, "kube-apiserver", arguments(paths, node, own_endpoints))?;
-    program.stop_timeout = STOP_TIMEOUT;
+/// What the command line and the network decide for the API server.
+pub struct Settings {
+    /// It publishes its address as the `kubernetes` endpoint itself.
+    pub own_endpoints: bool,
+    pub stop_timeout: Duration,
+}
+
+impl Settings {
+    pub fn new(own_endpoints: bool, stop_timeout: Option<Duration>) -> Self {
+        Self {
+            own_endpoints,
+            stop_timeout: stop_timeout.unwrap_or(STOP_TIMEOUT),
+        }
+    }
+}
+
+/// Starts the API server.
+pub async fn start(paths: &Paths, node: &NodeConfig, settings: &Settings) -> Result<Supervised> {
+    let mut program = Program::find(paths, "kube-apiserver", arguments(paths, node, settings))?;
+    program.stop_timeout = settings.stop_timeout;
     Supervised::start(paths, program).await
 }
 
@@ -31,7 +49,7 @@ pub async fn wait_ready(client: &Client) -> Result<()> {
     .await
 }
 
-fn arguments(paths: &Paths, node: &NodeConfig, own_endpoints: bool) -> Vec<String> {
+fn arguments(paths: &Paths, node: &NodeConfig, settings: &Settings) -> Vec<String> {
     let api = &node.spec.api;
     let file = |name: &str| paths.pki(name).display().to_string();
     let mut flags = BTreeMap::from([
@@ -70,21 +88,34 @@ fn arguments(paths: &Paths, node: &NodeConfig, own_endpoints: bool) -> Vec<Strin
         ("tls-cipher-suites", CIPHER_SUITES.join(",")),
         ("tls-cert-file", file("server.crt")),
         ("tls-private-key-file", file("server.key")),
-        ("etcd-servers", "https://127.0.0.1:2379".to_owned()),
-        ("etcd-cafile", file("etcd/ca.crt")),
-        ("etcd-certfile", file("apiserver-etcd-client.crt")),
-        ("etcd-keyfile", file("apiserver-etcd-client.key")),
         ("enable-admission-plugins", "NodeRestriction".to_owned()),
         ("allow-privileged", "true".to_owned()),
         ("anonymous-auth", "false".to_owned()),
         ("profiling", "false".to_owned()),
         ("v", "1".to_owned()),
-        ("shutdown-watch-termination-grace-period", "18s".to_owned()),
     ]);
+    if node.spec.storage.is_kine() {
+        flags.insert("etcd-servers", format!("unix:{}", paths.kine_socket().display()));
+    } else {
+        flags.extend([
+            ("etcd-servers", "https://127.0.0.1:2379".to_owned()),
+            ("etcd-cafile", file("etcd/ca.crt")),
+            ("etcd-certfile", file("apiserver-etcd-client.crt")),
+            ("etcd-keyfile", file("apiserver-etcd-client.key")),
+        ]);
+    }
+    let grace = settings.stop_timeout.saturating_sub(STOP_RESERVE);
+    if !grace.is_zero() {
+        let grace = match grace.subsec_millis() {
+            0 => format!("{}s", grace.as_secs()),
+            _ => format!("{}ms", grace.as_millis()),
+        };
+        flags.insert("shutdown-watch-termination-grace-period", grace);
+    }
     if api.only_bind_to_address {
         flags.insert("bind-address", api.address.clone());
     }
-    if !own_endpoints {
+    if !settings.own_endpoints {
         flags.insert("endpoint-reconciler-type", "none".to_owned());
     }
     let gates = node.spec.feature_gates_of("kube-apiserver");
@@ -115,16 +146,33 @@ mod tests {
         )
         .unwrap();
         let paths = Paths::new(None, None, None, None).unwrap();
-        let arguments = arguments(&paths, &node, false);
+        let settings = Settings::new(false, None);
+        let arguments = arguments(&paths, &node, &settings);
         for expected in [
             "--anonymous-auth=true",
             "--secure-port=7443",
             "--endpoint-reconciler-type=none",
             "--x",
+            "--etcd-servers=https://127.0.0.1:2379",
+            "--shutdown-watch-termination-grace-period=18s",
         ] {
             assert!(
                 arguments.contains(&expected.to_owned()),
                 "{expected} in {arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn kine_is_reached_through_its_socket() {
+        let node = NodeConfig::parse("spec: {api: {address: 10.0.0.5}, storage: {type: kine}}").unwrap();
+        let paths = Paths::new(None, None, None, None).unwrap();
+        let arguments = arguments(&paths, &node, &Settings::new(true, Some(Duration::from_secs(1))));
+        assert!(arguments.contains(&"--etcd-servers=unix:/run/k0s/kine/kine.sock:2379".to_owned()));
+        for absent in ["--etcd-cafile", "--shutdown-watch", "--endpoint-reconciler-type"] {
+            assert!(
+                !arguments.iter().any(|argument| argument.starts_with(absent)),
+                "{absent}"
             );
         }
     }

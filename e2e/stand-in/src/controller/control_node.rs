@@ -12,7 +12,11 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::objects;
-use crate::{api, paths::K0S_VERSION};
+use crate::{
+    api,
+    autopilot::{MODE_ANNOTATION, MODE_CONTROLLER, MODE_CONTROLLER_WORKER},
+    paths::k0s_version,
+};
 
 /// What the ControlNode says.
 pub struct ControlNode {
@@ -25,9 +29,9 @@ pub struct ControlNode {
 
 impl ControlNode {
     /// Creates the object, or refreshes the status of the one that is there; tries until it succeeds.
-    pub async fn publish(self, client: Client) {
+    pub async fn publish(&self, client: &Client) {
         loop {
-            match self.try_publish(&client).await {
+            match self.try_publish(client).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!("ControlNode {} is not published: {error:#}", self.name),
             }
@@ -51,8 +55,7 @@ impl ControlNode {
                         "kubernetes.io/arch": architecture(),
                     },
                     "annotations": {
-                        "autopilot.k0sproject.io/mode":
-                            if self.workloads { "controller+worker" } else { "controller" },
+                        MODE_ANNOTATION: if self.workloads { MODE_CONTROLLER_WORKER } else { MODE_CONTROLLER },
                     },
                 },
             });
@@ -65,7 +68,7 @@ impl ControlNode {
                 {"type": "InternalIP", "address": self.address},
                 {"type": "Hostname", "address": self.node_name},
             ],
-            "k0sVersion": K0S_VERSION,
+            "k0sVersion": k0s_version(),
         }});
         nodes
             .patch_status(&self.name, &PatchParams::default(), &Patch::Merge(&status))

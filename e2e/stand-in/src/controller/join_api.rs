@@ -27,7 +27,8 @@ use crate::{config::NodeConfig, paths::Paths, token};
 struct JoinApi {
     paths: Paths,
     client: Client,
-    etcd: EtcdClient,
+    /// Absent with other storage, which has no members.
+    etcd: Option<EtcdClient>,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +61,7 @@ pub async fn serve(
     paths: &Paths,
     node: &NodeConfig,
     client: Client,
-    etcd: EtcdClient,
+    etcd: Option<EtcdClient>,
 ) -> Result<JoinHandle<()>> {
     let port = node.spec.api.k0s_api_port;
     let bind = node.spec.api.extra_args.get("bind-address").cloned();
@@ -86,9 +87,11 @@ pub async fn serve(
         client,
         etcd,
     });
-    let router = Router::new()
-        .route("/v1beta1/ca", get(authorities))
-        .route("/v1beta1/etcd/members", post(join_etcd))
+    let mut router = Router::new().route("/v1beta1/ca", get(authorities));
+    if state.etcd.is_some() {
+        router = router.route("/v1beta1/etcd/members", post(join_etcd));
+    }
+    let router = router
         .layer(middleware::from_fn_with_state(state.clone(), authenticate))
         .with_state(state);
     let server = axum_server::from_tcp_rustls(listener, tls)?;
@@ -136,7 +139,8 @@ async fn join_etcd(State(api): State<Arc<JoinApi>>, body: String) -> Result<Json
         peer = request.peer_address,
         "adding an etcd learner"
     );
-    let initial_cluster = api.etcd.add_learner(&request.node, &request.peer_address).await?;
+    let etcd = api.etcd.as_ref().context("there is no etcd")?;
+    let initial_cluster = etcd.add_learner(&request.node, &request.peer_address).await?;
     let ca = Authorities {
         key: api.file("etcd/ca.key")?,
         cert: api.file("etcd/ca.crt")?,

@@ -1,7 +1,7 @@
-//! The leases in `kube-node-lease` that say which controllers are alive and which of them leads, with k0s' times:
-//! held for 60 seconds, renewed every 5, given up when they could not be renewed for 15, released at the stop.
+//! The leases that say which controllers are alive and which of them leads, with k0s' times: held for 60 seconds,
+//! renewed every 5, given up when they could not be renewed for 15, released at the stop.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -17,7 +17,8 @@ use tokio::{
 
 use crate::api;
 
-const NAMESPACE: &str = "kube-node-lease";
+/// Namespace of the controllers' own leases and of the one for their leader.
+pub const NAMESPACE: &str = "kube-node-lease";
 const DURATION_SECONDS: i32 = 60;
 const RENEW_DEADLINE: Duration = Duration::from_secs(15);
 const RETRY_PERIOD: Duration = Duration::from_secs(5);
@@ -28,6 +29,17 @@ const YIELD: Duration = Duration::from_secs(30);
 pub struct HeldLease {
     leading: watch::Receiver<bool>,
     commands: mpsc::Sender<Command>,
+    /// Of a controller that leads without a lease.
+    _always: Option<watch::Sender<bool>>,
+}
+
+/// Which lease, and what it says.
+pub struct LeaseSettings {
+    pub namespace: &'static str,
+    pub name: String,
+    /// Who holds it; the id of one run of k0s.
+    pub identity: String,
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Lets somebody else ask a lease holder to step back.
@@ -41,16 +53,30 @@ enum Command {
 
 impl HeldLease {
     /// Starts trying for the lease at once.
-    pub fn start(client: &Client, name: String, identity: String) -> Self {
+    pub fn start(client: &Client, settings: LeaseSettings) -> Self {
         let (leading_sender, leading) = watch::channel(false);
         let (commands, received) = mpsc::channel(4);
         let elector = Elector {
-            api: Api::namespaced(client.clone(), NAMESPACE),
-            name,
-            identity,
+            api: Api::namespaced(client.clone(), settings.namespace),
+            settings,
         };
         tokio::spawn(elector.run(leading_sender, received));
-        Self { leading, commands }
+        Self {
+            leading,
+            commands,
+            _always: None,
+        }
+    }
+
+    /// The leadership of a controller that can have no peer: always its own, and no lease says so.
+    pub fn off() -> Self {
+        let (always, leading) = watch::channel(true);
+        let (commands, _) = mpsc::channel(1);
+        Self {
+            leading,
+            commands,
+            _always: Some(always),
+        }
     }
 
     /// Whether this process holds the lease, now and from now on.
@@ -118,8 +144,7 @@ pub async fn get(client: &Client, name: &str) -> Result<Option<Lease>> {
 
 struct Elector {
     api: Api<Lease>,
-    name: String,
-    identity: String,
+    settings: LeaseSettings,
 }
 
 impl Elector {
@@ -134,7 +159,7 @@ impl Elector {
                     RETRY_PERIOD
                 }
                 Err(error) => {
-                    tracing::debug!(lease = self.name, "cannot be renewed: {error:#}");
+                    tracing::debug!(lease = self.settings.name, "cannot be renewed: {error:#}");
                     if renewed.elapsed() > RENEW_DEADLINE {
                         leading.send_if_modified(|now| std::mem::replace(now, false));
                     }
@@ -154,7 +179,7 @@ impl Elector {
             self.release().await;
             match command {
                 Some(Command::Yield) => {
-                    tracing::info!(lease = self.name, "yielding");
+                    tracing::info!(lease = self.settings.name, "yielding");
                     let until = Instant::now() + YIELD;
                     tokio::select! {
                         () = tokio::time::sleep_until(until) => {}
@@ -178,14 +203,15 @@ impl Elector {
     /// `Ok(true)` when the lease is ours afterwards.
     async fn acquire_or_renew(&self) -> Result<bool, kube::Error> {
         let now = MicroTime(Timestamp::now());
-        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+        let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
             let spec = LeaseSpec {
                 lease_transitions: Some(0),
                 acquire_time: Some(now),
                 ..self.claim()
             };
             let metadata = ObjectMeta {
-                name: Some(self.name.clone()),
+                name: Some(self.settings.name.clone()),
+                labels: Some(self.settings.labels.clone()),
                 ..ObjectMeta::default()
             };
             self.api
@@ -201,7 +227,7 @@ impl Elector {
         };
         let old = lease.spec.clone().unwrap_or_default();
         let holder = old.holder_identity.as_deref().unwrap_or_default();
-        let ours = holder == self.identity;
+        let ours = holder == self.settings.identity;
         if !ours && !holder.is_empty() && is_valid(&lease) {
             return Ok(false);
         }
@@ -210,12 +236,18 @@ impl Elector {
         } else {
             (Some(now), Some(old.lease_transitions.unwrap_or_default() + 1))
         };
+        let labels = lease.metadata.labels.get_or_insert_default();
+        labels.extend(self.settings.labels.clone());
         lease.spec = Some(LeaseSpec {
             acquire_time,
             lease_transitions: transitions,
             ..self.claim()
         });
-        match self.api.replace(&self.name, &PostParams::default(), &lease).await {
+        match self
+            .api
+            .replace(&self.settings.name, &PostParams::default(), &lease)
+            .await
+        {
             Ok(_) => Ok(true),
             Err(error) if is_conflict(&error) => Ok(false),
             Err(error) => Err(error),
@@ -224,7 +256,7 @@ impl Elector {
 
     fn claim(&self) -> LeaseSpec {
         LeaseSpec {
-            holder_identity: Some(self.identity.clone()),
+            holder_identity: Some(self.settings.identity.clone()),
             lease_duration_seconds: Some(DURATION_SECONDS),
             renew_time: Some(MicroTime(Timestamp::now())),
             ..LeaseSpec::default()
@@ -233,24 +265,24 @@ impl Elector {
 
     async fn release(&self) {
         let free = async {
-            let mut lease = self.api.get(&self.name).await?;
+            let mut lease = self.api.get(&self.settings.name).await?;
             let spec = lease.spec.get_or_insert_default();
-            if spec.holder_identity.as_deref() != Some(&self.identity) {
+            if spec.holder_identity.as_deref() != Some(&self.settings.identity) {
                 return Ok(());
             }
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
             spec.renew_time = Some(MicroTime(Timestamp::now()));
             self.api
-                .replace(&self.name, &PostParams::default(), &lease)
+                .replace(&self.settings.name, &PostParams::default(), &lease)
                 .await
                 .map(drop)
         };
         match tokio::time::timeout(Duration::from_secs(4), free).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if api::is_not_found(&error) => {}
-            Ok(Err(error)) => tracing::warn!(lease = self.name, "cannot be released: {error}"),
-            Err(_) => tracing::warn!(lease = self.name, "cannot be released in time"),
+            Ok(Err(error)) => tracing::warn!(lease = self.settings.name, "cannot be released: {error}"),
+            Err(_) => tracing::warn!(lease = self.settings.name, "cannot be released in time"),
         }
     }
 }

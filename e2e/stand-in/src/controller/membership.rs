@@ -18,10 +18,11 @@ use kube::{
     core::GroupVersionKind,
     runtime::{WatchStreamExt as _, watcher},
 };
+use rand::seq::IteratorRandom as _;
 use serde_json::{Value, json};
 use tokio::{
     sync::{Notify, watch},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -34,6 +35,8 @@ use crate::api;
 const LEASE_LABEL: &str = "k0s.k0sproject.io/controller-lease";
 const SHUTDOWN_ON_LEAVE_LABEL: &str = "k0s.k0sproject.io/shutdown-on-leave";
 const SHUTDOWN_LABEL: &str = "k0s.k0sproject.io/shutdown";
+/// etcd may be slow while its leader changes.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a member that is offline may still leave by itself.
 const SELF_LEAVE: i64 = 5 * 60;
 
@@ -170,12 +173,25 @@ impl Membership {
     }
 
     async fn resync(&self) -> Result<()> {
-        let members = self
-            .etcd
-            .members()
-            .await
-            .context("failed to list etcd cluster members")?;
-        for object in self.api().list(&ListParams::default()).await? {
+        let objects = self.api().list(&ListParams::default()).await?;
+        let members = match timeout(PATIENCE, self.etcd.members()).await {
+            Ok(Ok(members)) => members,
+            failed => {
+                let error = failed.map_or_else(anyhow::Error::from, |answer| match answer {
+                    Err(error) => error,
+                    Ok(_) => anyhow::anyhow!("no answer"),
+                });
+                for object in &objects {
+                    let next = Next::Status {
+                        reconcile: "Failed",
+                        message: format!("Failed to list etcd cluster members: {error:#}"),
+                    };
+                    self.record(object, next).await?;
+                }
+                return Err(error).context("failed to list etcd cluster members");
+            }
+        };
+        for object in objects {
             let next = match self.reconcile(&object, &members).await {
                 Ok(next) => next,
                 Err(error) => Next::Status {
@@ -185,7 +201,7 @@ impl Membership {
             };
             self.record(&object, next).await?;
         }
-        self.promote(&members).await
+        self.promote().await
     }
 
     async fn reconcile(&self, object: &DynamicObject, members: &[Member]) -> Result<Next> {
@@ -251,8 +267,10 @@ impl Membership {
             "" => format!("k0s-ctrl-{}", object.name_any()),
             name => name.to_owned(),
         };
-        let Some(lease) = leases::get(&self.client, &lease_name).await? else {
-            return Ok(waiting("No k0s controller lease found"));
+        let lease = match leases::get(&self.client, &lease_name).await {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return Ok(waiting("No k0s controller lease found")),
+            Err(error) => return Ok(waiting(&format!("Failed to get k0s controller lease: {error:#}"))),
         };
         let spec = lease.spec.clone().unwrap_or_default();
         if leases::is_valid(&lease) {
@@ -296,12 +314,15 @@ impl Membership {
         }
     }
 
-    /// Makes at most one learner a voter. One that has not started yet has no name and is passed over.
-    async fn promote(&self, members: &[Member]) -> Result<()> {
-        let Some(learner) = members
+    /// Makes at most one learner a voter, any of them, so that one which is stuck does not hold the others up. One
+    /// that has not started yet has no name and is passed over.
+    async fn promote(&self) -> Result<()> {
+        let members = timeout(PATIENCE, self.etcd.members()).await??;
+        let learner = members
             .iter()
-            .find(|member| member.is_learner && !member.name.is_empty())
-        else {
+            .filter(|member| member.is_learner && !member.name.is_empty())
+            .choose(&mut rand::rng());
+        let Some(learner) = learner else {
             return Ok(());
         };
         match self.etcd.promote(learner.id).await? {

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::{api, paths::K0S_VERSION};
+use crate::{api, paths::k0s_version};
 
 const RBAC: &str = include_str!("objects/rbac.yaml");
+const AUTOPILOT: &str = include_str!("objects/autopilot.yaml");
 const CRDS: &str = include_str!("objects/crds.yaml");
 
 /// k0s' own kinds, by the part of k0s that needs them.
@@ -31,9 +32,18 @@ impl Crds {
 
 /// Applies what joining hosts may do.
 pub async fn apply_rbac(client: &Client) -> Result<()> {
-    let bindings: Vec<Value> = serde_yaml::from_str(RBAC).context("the embedded bindings are malformed")?;
-    for binding in &bindings {
-        api::apply(client, binding).await?;
+    apply_all(client, RBAC).await
+}
+
+/// Applies what autopilot needs besides its kinds.
+pub async fn apply_autopilot(client: &Client) -> Result<()> {
+    apply_all(client, AUTOPILOT).await
+}
+
+async fn apply_all(client: &Client, embedded: &str) -> Result<()> {
+    let objects: Vec<Value> = serde_yaml::from_str(embedded).context("the embedded objects are malformed")?;
+    for object in &objects {
+        api::apply(client, object).await?;
     }
     Ok(())
 }
@@ -84,7 +94,7 @@ pub fn common_labels(component: &str) -> Value {
     serde_json::json!({
         "app.kubernetes.io/name": "k0s",
         "app.kubernetes.io/component": component,
-        "app.kubernetes.io/version": K0S_VERSION.replace('+', "-"),
+        "app.kubernetes.io/version": k0s_version().replace('+', "-"),
         "app.kubernetes.io/managed-by": "k0s",
     })
 }
@@ -108,5 +118,7 @@ mod tests {
         }
         let bindings: Vec<Value> = serde_yaml::from_str(RBAC).unwrap();
         assert_eq!(bindings.len(), 3);
+        let autopilot: Vec<Value> = serde_yaml::from_str(AUTOPILOT).unwrap();
+        assert_eq!(autopilot.len(), 5);
     }
 }

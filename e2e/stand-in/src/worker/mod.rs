@@ -12,6 +12,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    api,
+    autopilot::{Host, SignalKind},
     cli::{WorkerArgs, WorkerFlags},
     net,
     paths::Paths,
@@ -49,7 +51,13 @@ pub async fn run(arguments: &WorkerArgs) -> Result<()> {
     };
     let socket = status::serve(Status::of_this_process(&paths, "worker", true, false, None))?;
     tracing::info!("the worker is up");
+    // The name is the host's own, whatever kubelet has been told: real k0s does not find such a node either.
+    let name = net::node_name(std::env::var("AUTOPILOT_HOSTNAME").ok().as_deref())?;
+    let client = api::client(&paths.kubelet_kubeconfig()).await?;
+    let host = Host::new(client, SignalKind::Node, name)?;
+    let updates = tokio::spawn(host.run());
     signals.received().await;
+    updates.abort();
     socket.abort();
     status::remove_socket(&paths);
     worker.stop().await;
