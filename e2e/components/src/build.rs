@@ -17,6 +17,7 @@ pub(crate) fn build(component: Component, toolchain: &Toolchain, target: &Path) 
         .args(component.flags())
         .arg("tool")
         .env("GOBIN", target)
+        .envs(component.environment().iter().copied())
         .output()
         .context("cannot run `go install`")?;
     ensure!(

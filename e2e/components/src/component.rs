@@ -14,7 +14,7 @@ pub enum Component {
     Containerd,
     /// `cluster-api-core` (the core manager), clusterctl, and under `share/` the core manifests of the same version.
     ClusterApi,
-    /// kine, with the SQLite that needs no C compiler.
+    /// kine, with SQLite in it.
     Kine,
 }
 
@@ -92,6 +92,10 @@ impl Component {
                 " -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
             ));
         }
+        if self == Self::Kine {
+            // The machines' C library is another one than the host's.
+            linker.push_str(" -linkmode external -extldflags -static");
+        }
         let mut flags = vec!["-trimpath".to_owned(), "-ldflags".to_owned(), linker];
         if self == Self::Containerd {
             // Snapshotters that need C libraries or kernel modules the machines do not have.
@@ -100,7 +104,21 @@ impl Component {
                 "no_btrfs,no_zfs,no_aufs,no_devmapper".to_owned(),
             ]);
         }
+        if self == Self::Kine {
+            let tags = "netgo,osusergo,sqlite_omit_load_extension";
+            flags.extend(["-tags".to_owned(), tags.to_owned()]);
+        }
         flags
+    }
+
+    /// Environment of the build, beside that of all components; a part of the cache key through the flags, which differ
+    /// for the same components.
+    pub(crate) fn environment(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            // Without C, kine takes another SQLite, which does not understand the data source that k0s gives it.
+            Self::Kine => &[("CGO_ENABLED", "1"), ("CGO_CFLAGS", "-O1 -DSQLITE_USE_ALLOCA=1")],
+            Self::Kubernetes | Self::Etcd | Self::Containerd | Self::ClusterApi => &[],
+        }
     }
 
     /// Go names a binary after its package; these get the name they are known by.

@@ -41,6 +41,8 @@ impl Toolchain {
     }
 
     /// `go` in `directory`, with an environment in which only the module files and flags decide the result.
+    ///
+    /// It builds without C; a component that needs C says so itself.
     pub(crate) fn command(&self, directory: &Path) -> Command {
         command(directory)
     }

@@ -162,13 +162,13 @@ global
 defaults
   mode tcp
   timeout connect 500ms
-  timeout check 500ms
+  timeout check 1s
   timeout client 1h
   timeout server 1h
   retries 3
   option redispatch 1
-  # One failed check is enough to go elsewhere, and one good one to come back.
-  default-server inter 250ms fastinter 100ms downinter 250ms fall 1 rise 1 on-marked-down shutdown-sessions
+  # A server that refuses is out after a third of a second, one that is only slow not at once.
+  default-server inter 250ms fastinter 100ms downinter 250ms fall 2 rise 1 on-marked-down shutdown-sessions
 "
         .to_owned();
         let first = self

@@ -103,7 +103,7 @@ async fn gaps_and_losses_are_found_and_no_others() {
     sleep(Duration::from_secs(1)).await;
     balancer.end().await.unwrap();
     assert!(!directory.exists());
-    sleep(Duration::from_millis(1500)).await;
+    sleep(Duration::from_millis(3000)).await;
     let check = Check::Readyz { identity: &identity };
     let balancer = LoadBalancer::start_at(&directory, vec![service], check)
         .await
@@ -112,7 +112,7 @@ async fn gaps_and_losses_are_found_and_no_others() {
     sleep(Duration::from_secs(1)).await;
     let (storm, written) = (probe.finish().await.unwrap(), writer.finish().await.unwrap());
     assert!(storm.failed > 0 && !storm.errors.is_empty(), "{storm:?}");
-    assert!(storm.longest_gap >= Duration::from_millis(1400), "{storm:?}");
+    assert!(storm.longest_gap >= Duration::from_millis(2900), "{storm:?}");
     assert_eq!(
         storm.gaps.iter().map(|(_, gap)| *gap).max(),
         Some(storm.longest_gap)

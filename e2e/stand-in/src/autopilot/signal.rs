@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     /// As real k0s wrote it.
-    const REAL: &str = r#"{"planId":"id-1","created":"2026-11-23T09:00:00Z","command":{"id":0,"k0supdate":{"url":"http://10.88.40.1:8080/k0s","version":"v1.36.3+k0s.3"}},"status":{"status":"Cordoning","timestamp":"2026-11-23T09:00:01Z"}}"#;
+    const REAL: &str = r#"{"planId":"id-1","created":"2026-11-23T09:15:07Z","command":{"id":0,"k0supdate":{"url":"http://10.88.40.1:8080/k0s","version":"v1.36.3+k0s.3"}},"status":{"status":"Completed","timestamp":"2026-11-23T09:15:36Z"}}"#;
 
     fn annotations(version: &str, data: &str) -> BTreeMap<String, String> {
         BTreeMap::from([
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn what_k0s_writes_is_read_and_written_again_to_the_letter() {
         let signal = Signal::read(&annotations("v2", REAL)).unwrap();
-        assert_eq!(signal.phase(), Some(Phase::Cordoning));
+        assert_eq!(signal.phase(), Some(Phase::Completed));
         assert_eq!(signal.annotations()[DATA_ANNOTATION], REAL);
     }
 

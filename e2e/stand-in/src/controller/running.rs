@@ -30,7 +30,7 @@ use crate::{
     cli::ControllerFlags,
     config::{NodeConfig, Spec},
     net,
-    paths::Paths,
+    paths::{KUBERNETES_MINOR, Paths},
     status::{self, Status},
     supervisor::Supervised,
     worker::{Bootstrap, Worker},
@@ -187,6 +187,9 @@ impl Running {
         };
         let (leading, leader_lease) = (leader.leading(), leader.yielder());
         self.leases.push(leader);
+        // Held for whoever looks for it; every controller writes the same worker configuration here.
+        let name = format!("k0s-worker-config-{KUBERNETES_MINOR}");
+        self.leases.push(HeldLease::start(client, lease(&name)));
         Ok(Identity {
             node_name,
             invocation,
