@@ -115,6 +115,9 @@ pub(crate) fn key(component: Component, toolchain: &Toolchain) -> Result<String>
         hash.update(part);
         hash.update([0]);
     }
+    for (name, value) in component.environment() {
+        hash.update(format!("{name}={value}\0"));
+    }
     hash.update(toolchain.identity());
     Ok(hash
         .finalize()

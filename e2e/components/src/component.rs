@@ -111,12 +111,16 @@ impl Component {
         flags
     }
 
-    /// Environment of the build, beside that of all components; a part of the cache key through the flags, which differ
-    /// for the same components.
+    /// Environment of the build, beside that of all components; part of the cache key, as the flags are.
     pub(crate) fn environment(self) -> &'static [(&'static str, &'static str)] {
         match self {
             // Without C, kine takes another SQLite, which does not understand the data source that k0s gives it.
-            Self::Kine => &[("CGO_ENABLED", "1"), ("CGO_CFLAGS", "-O1 -DSQLITE_USE_ALLOCA=1")],
+            // The compiler is the one that Rust links with, which is there; Go would look for gcc by name.
+            Self::Kine => &[
+                ("CC", "cc"),
+                ("CGO_ENABLED", "1"),
+                ("CGO_CFLAGS", "-O1 -DSQLITE_USE_ALLOCA=1"),
+            ],
             Self::Kubernetes | Self::Etcd | Self::Containerd | Self::ClusterApi => &[],
         }
     }
