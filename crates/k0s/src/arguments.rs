@@ -13,15 +13,18 @@ pub const MACHINE_NAME_LABEL: &str = "k0smotron.io/machine-name";
 
 /// Whether these controller arguments make it run workloads as well: `--enable-worker` or `--single`.
 pub fn worker_enabled(args: &[String]) -> bool {
+    is_set(args, "--enable-worker") || single(args)
+}
+
+/// Whether the arguments make the only controller of a cluster, which no other one can join.
+pub fn single(args: &[String]) -> bool {
+    is_set(args, "--single")
+}
+
+fn is_set(args: &[String], flag: &str) -> bool {
     let words = words(args);
-    let enabled = |flag: &str| {
-        words
-            .iter()
-            .rev()
-            .find_map(|word| bool_flag(word, flag))
-            .unwrap_or(false)
-    };
-    enabled("--enable-worker") || enabled("--single")
+    let mut values = words.iter().rev().filter_map(|word| bool_flag(word, flag));
+    values.next().unwrap_or(false)
 }
 
 /// Value of a flag in `--flag=value` or `--flag value` form; the last one wins, as for k0s.

@@ -81,7 +81,13 @@ struct Known {
     secret: (Option<String>, Option<String>),
     checked: Instant,
     client: Client,
+    config: Config,
+    /// Clients of single API servers, by URL.
+    at: HashMap<String, Client>,
 }
+
+/// A name that the certificate of every API server bears, whatever address it is reached by.
+const SERVER_NAME: &str = "kubernetes";
 
 impl Dialer {
     pub fn new(management: Client) -> Self {
@@ -116,16 +122,41 @@ impl Dialer {
             }
         };
         let version = (secret.uid(), secret.resource_version());
-        let client = match known {
-            Some(known) if known.secret == version => known.client,
+        let known = match known {
+            Some(known) if known.secret == version => Known {
+                checked: Instant::now(),
+                ..known
+            },
             _ => connect(&secret, &namespace, &name).await?,
         };
-        let known = Known {
-            secret: version,
-            checked: Instant::now(),
-            client: client.clone(),
-        };
+        let client = known.client.clone();
         self.known().insert(cluster.clone(), known);
+        Ok(client)
+    }
+
+    /// A client of one API server of the workload cluster, by its own URL. Does not connect: the first request does.
+    pub async fn client_at(&self, cluster: &ClusterKey, url: &str) -> Result<Client, DialError> {
+        let endpoint = self.client(cluster).await?;
+        let Some(known) = self.known().get(cluster).cloned() else {
+            return Ok(endpoint);
+        };
+        if let Some(client) = known.at.get(url) {
+            return Ok(client.clone());
+        }
+        let invalid = |source| DialError::Client {
+            namespace: cluster.namespace.clone(),
+            name: format!("{}-kubeconfig", cluster.name),
+            source,
+        };
+        let mut config = known.config;
+        config.cluster_url = url
+            .parse()
+            .map_err(|error| invalid(kube::Error::HttpError(http::Error::from(error))))?;
+        config.tls_server_name = Some(SERVER_NAME.to_owned());
+        let client = Client::try_from(config).map_err(invalid)?;
+        if let Some(known) = self.known().get_mut(cluster) {
+            known.at.insert(url.to_owned(), client.clone());
+        }
         Ok(client)
     }
 
@@ -140,7 +171,7 @@ impl Dialer {
     }
 }
 
-async fn connect(secret: &Secret, namespace: &str, name: &str) -> Result<Client, DialError> {
+async fn connect(secret: &Secret, namespace: &str, name: &str) -> Result<Known, DialError> {
     let (namespace, name) = (namespace.to_owned(), name.to_owned());
     let Some(text) = secrets::text(secret, "value") else {
         return Err(DialError::Empty { namespace, name });
@@ -159,10 +190,17 @@ async fn connect(secret: &Secret, namespace: &str, name: &str) -> Result<Client,
     config.write_timeout = Some(READ_TIMEOUT);
     // Our own retries are per object and bounded; the client's would hold a worker for minutes.
     config.default_retry = false;
-    Client::try_from(config).map_err(|source| DialError::Client {
+    let client = Client::try_from(config.clone()).map_err(|source| DialError::Client {
         namespace,
         name,
         source,
+    })?;
+    Ok(Known {
+        secret: (secret.uid(), secret.resource_version()),
+        checked: Instant::now(),
+        client,
+        config,
+        at: HashMap::new(),
     })
 }
 

@@ -15,6 +15,8 @@ pub const PRE_TERMINATE_HOOK: &str = "pre-terminate.delete.hook.machine.cluster.
 /// before its infrastructure goes (contract, deletion phases).
 pub const PRE_DRAIN_HOOKS: &str = "pre-drain.delete.hook.machine.cluster.x-k8s.io";
 pub const PRE_TERMINATE_HOOKS: &str = "pre-terminate.delete.hook.machine.cluster.x-k8s.io";
+/// On Machines: of those that could go, this one goes first (contract 2.8); any value.
+pub const DELETE_MACHINE: &str = "cluster.x-k8s.io/delete-machine";
 /// On control planes: a machine is being replaced because it is unhealthy.
 pub const REMEDIATION_IN_PROGRESS: &str = "controlplane.cluster.x-k8s.io/remediation-in-progress";
 /// On Clusters: identity of the workload cluster, `kube-system:<uid of its namespace kube-system>`. Read by other tools.

@@ -146,6 +146,9 @@ pub mod reasons {
     /// Machines are to be gone before the control plane.
     pub const WAITING_FOR_MACHINES_DELETION: &str = "WaitingForMachinesDeletion";
 
+    /// On Machines: nothing but pre-terminate hooks holds the deletion any more (the spelling of Cluster API).
+    pub const WAITING_FOR_PRE_TERMINATE_HOOK: &str = "WaitingForPreTerminateHook";
+
     /// Bootstrap data could not be made; the message says why.
     pub const DATA_SECRET_GENERATION_FAILED: &str = "DataSecretGenerationFailed";
     /// A file's content could not be read from its Secret or ConfigMap.

@@ -1,31 +1,45 @@
-//! Makes the founder's bootstrap data. Pure.
+//! Makes the bootstrap data of founders and of controllers that join. Pure but for the random half of a new token.
 
 use k0smotron_k0s::{
     cloud_config,
     controller::{ControllerInstall, ControllerRole},
     installation::Installation,
+    token,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::{
     Error,
-    fetch::{Inputs, founder_value},
+    decide::Step,
+    fetch::{Inputs, founder_value, token_of},
 };
-use crate::data_secret;
+use crate::{
+    data_secret,
+    join_token::{self, Role},
+};
 
 /// What was built and is not written yet.
 pub struct Built {
-    /// The appointment to be written first; none when it stands already.
+    /// The founder's appointment, to be written first; none when it stands already.
     pub appointment: Option<String>,
+    /// The token's Secret for the workload cluster, unless it has one that will do.
+    pub token: Option<Secret>,
     /// The bootstrap data's Secret.
     pub data: Secret,
 }
 
-/// Makes the Secret. Everything that `decide` asked for is in `inputs`.
-pub fn build(inputs: &Inputs, appoint: bool) -> Result<Built, Error> {
-    let (Some(machine), Some(cluster), Some(pki)) = (&inputs.machine, &inputs.cluster, &inputs.pki) else {
+/// Makes the Secrets. Everything that `decide` asked for is in `inputs`.
+pub fn build(inputs: &Inputs, step: &Step) -> Result<Built, Error> {
+    let (Some(machine), Some(cluster)) = (&inputs.machine, &inputs.cluster) else {
         return Err(Error::Incomplete);
+    };
+    let (role, token) = match step {
+        Step::Join => join(inputs)?,
+        Step::Found { .. } | Step::Say(_) | Step::Remove => {
+            let pki = inputs.pki.clone().ok_or(Error::Incomplete)?;
+            (ControllerRole::Initial(Box::new(pki)), None)
+        }
     };
     let spec = &inputs.config.spec.config;
     let plan = ControllerInstall {
@@ -42,7 +56,7 @@ pub fn build(inputs: &Inputs, appoint: bool) -> Result<Built, Error> {
             post_commands: spec.post_k0s_commands.clone(),
             files: inputs.files.clone(),
         },
-        role: ControllerRole::Initial(Box::new(pki.clone())),
+        role,
         k0s_config: spec.k0s.clone(),
         extra_files: Vec::new(),
     }
@@ -52,7 +66,21 @@ pub fn build(inputs: &Inputs, appoint: bool) -> Result<Built, Error> {
     let metadata = spec.secret_metadata.as_ref();
     let data = data_secret::build(inputs.config.as_ref(), &cluster.name_any(), &payload, metadata);
     Ok(Built {
-        appointment: appoint.then(|| founder_value(machine)),
+        appointment: (*step == Step::Found { appoint: true }).then(|| founder_value(machine)),
+        token,
         data,
     })
+}
+
+/// The part of a controller that joins, and the Secret of its token if that is new. No key goes with it.
+fn join(inputs: &Inputs) -> Result<(ControllerRole, Option<Secret>), Error> {
+    let (Some(found), Some(peer), Some(authority)) = (&inputs.token, &inputs.peer, &inputs.authority) else {
+        return Err(Error::Incomplete);
+    };
+    let owner = token_of(&inputs.config);
+    let issued = join_token::issue(found, &owner, Role::Controller, inputs.now).map_err(Error::Join)?;
+    let (bootstrap, secret) = issued.ok_or(Error::Incomplete)?;
+    let join_token =
+        token::join_token(peer, authority, token::CONTROLLER_USER, &bootstrap).map_err(Error::Join)?;
+    Ok((ControllerRole::Joining { join_token }, secret))
 }

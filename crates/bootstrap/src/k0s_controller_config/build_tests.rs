@@ -10,9 +10,12 @@ use k0smotron_api::{
 use k0smotron_k0s::{
     controller::ControlPlanePki,
     pki::{CertificateAuthority, ServiceAccountKeys},
+    token::BootstrapToken,
 };
 
-use super::{build::build, fetch::Inputs};
+use crate::join_token::Found;
+
+use super::{build::build, decide::Step, fetch::Inputs};
 
 fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
     serde_yaml::from_str(text).unwrap()
@@ -58,12 +61,17 @@ spec:
                 private_pem: "private\n".to_owned().into(),
             },
         }),
+        authority: None,
+        workload: None,
+        token: None,
+        peer: None,
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
     }
 }
 
 #[test]
 fn what_the_founder_runs() {
-    let built = build(&inputs(), true).unwrap();
+    let built = build(&inputs(), &Step::Found { appoint: true }).unwrap();
     assert_eq!(built.appointment.as_deref(), Some("demo-b6bgd/machine-uid"));
     let data = built.data.data.unwrap();
     assert_eq!(data["format"].0, b"cloud-config");
@@ -77,7 +85,12 @@ fn what_the_founder_runs() {
 
 #[test]
 fn an_appointment_that_stands_is_not_written_again() {
-    assert_eq!(build(&inputs(), false).unwrap().appointment, None);
+    assert_eq!(
+        build(&inputs(), &Step::Found { appoint: false })
+            .unwrap()
+            .appointment,
+        None
+    );
 }
 
 #[test]
@@ -86,5 +99,31 @@ fn nothing_is_built_without_the_authorities() {
         pki: None,
         ..inputs()
     };
-    assert!(build(&without, true).is_err());
+    assert!(build(&without, &Step::Found { appoint: true }).is_err());
+}
+
+#[test]
+fn who_joins_gets_a_token_and_no_key() {
+    let token = BootstrapToken::parse("abc123.0123456789abcdef").unwrap();
+    let joining = Inputs {
+        authority: Some("cluster certificate\n".to_owned()),
+        token: Some(Found::Usable(token)),
+        peer: Some("https://10.88.1.10:9443".to_owned()),
+        pki: None,
+        ..inputs()
+    };
+    let built = build(&joining, &Step::Join).unwrap();
+    assert!(built.appointment.is_none() && built.token.is_none());
+    let data = String::from_utf8(built.data.data.unwrap()["value"].0.clone()).unwrap();
+    assert!(!data.contains(" key\n") && !data.contains("pki"), "{data}");
+    assert!(data.contains("--token-file"), "{data}");
+
+    let new = Inputs {
+        token: Some(Found::Wanted {
+            id: "abc123".to_owned(),
+        }),
+        ..joining
+    };
+    let secret = build(&new, &Step::Join).unwrap().token.unwrap();
+    assert_eq!(secret.metadata.name.as_deref(), Some("bootstrap-token-abc123"));
 }

@@ -6,7 +6,7 @@
 use k0smotron_api::names::conditions::reasons;
 
 use crate::{
-    prerequisites::{Prerequisites, UNSUPPORTED, WAITING_FOR_CONTROL_PLANE, WAITING_FOR_FOUNDER},
+    prerequisites::{GENERATION_FAILED, Prerequisites, WAITING_FOR_CONTROL_PLANE, WAITING_FOR_FOUNDER},
     verdict::Verdict,
 };
 
@@ -33,8 +33,28 @@ pub struct Sources {
     pub bad_version: Option<String>,
     /// The reference that leads nowhere, if one does.
     pub missing_content: Option<String>,
-    /// The Secrets of the cluster's authorities that are missing or unusable, in words.
+    /// The Secrets of the cluster's authorities that are missing or unusable, in words. Who joins needs the first one.
     pub missing_authorities: Vec<String>,
+    /// What there is for joining; looked for only when the cluster exists.
+    pub joining: Joining,
+}
+
+impl Sources {
+    /// Whether the controller joins a cluster, instead of founding it.
+    pub fn joins(&self) -> bool {
+        self.founder != Founder::This && self.exists && !self.made_to_found
+    }
+}
+
+/// What there is for joining.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joining {
+    /// Why the workload cluster cannot be asked for a token, if it cannot.
+    pub unreachable: Option<String>,
+    /// Others have tokens under all ids that would do.
+    pub token_taken: bool,
+    /// Why there is no controller to join through, if there is none.
+    pub no_peer: Option<String>,
 }
 
 /// Who was appointed to found the cluster.
@@ -57,6 +77,8 @@ pub enum Step {
     Remove,
     /// Make the bootstrap data of the founder, after it was appointed.
     Found { appoint: bool },
+    /// Make the bootstrap data of a controller that joins.
+    Join,
 }
 
 /// What stands against looking for the sources at all.
@@ -90,21 +112,14 @@ pub fn decide(observed: &Observed) -> Step {
             message: message.clone(),
         });
     }
-    let appoint = match (&sources.founder, sources.exists && !sources.made_to_found) {
-        (Founder::This, _) => false,
-        (_, true) => {
-            let message =
-                "the cluster exists: joining further controllers to it is not supported yet".to_owned();
-            return Step::Say(Verdict::Stalled {
-                reason: UNSUPPORTED,
-                message,
-            });
-        }
-        (Founder::Other(name), false) => {
+    let step = match &sources.founder {
+        _ if sources.joins() => Step::Join,
+        Founder::This => Step::Found { appoint: false },
+        Founder::None => Step::Found { appoint: true },
+        Founder::Other(name) => {
             let message = format!("Machine {name} founds the cluster first");
             return waiting(WAITING_FOR_FOUNDER, message);
         }
-        (Founder::None, false) => true,
     };
     if let Some(message) = &sources.missing_content {
         return waiting(reasons::CONTENT_SOURCE_NOT_FOUND, message.clone());
@@ -116,7 +131,34 @@ pub fn decide(observed: &Observed) -> Step {
             sources.missing_authorities.join("; "),
         );
     }
-    Step::Found { appoint }
+    if step == Step::Join
+        && let Some(verdict) = obstacle(&sources.joining)
+    {
+        return Step::Say(verdict);
+    }
+    step
+}
+
+/// What stands against joining now.
+fn obstacle(joining: &Joining) -> Option<Verdict> {
+    if let Some(message) = &joining.unreachable {
+        return Some(Verdict::Waiting {
+            reason: reasons::CONNECTION_DOWN,
+            message: message.clone(),
+        });
+    }
+    if joining.token_taken {
+        let message = "the workload cluster has foreign tokens under every id for this config: delete the Secrets \
+                       bootstrap-token-* in kube-system that nobody needs";
+        return Some(Verdict::Stalled {
+            reason: GENERATION_FAILED,
+            message: message.to_owned(),
+        });
+    }
+    joining.no_peer.as_ref().map(|message| Verdict::Waiting {
+        reason: reasons::CONNECTION_DOWN,
+        message: message.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -132,6 +174,7 @@ mod tests {
             bad_version: None,
             missing_content: None,
             missing_authorities: Vec::new(),
+            joining: Joining::default(),
         }
     }
 
@@ -156,6 +199,7 @@ mod tests {
         match step {
             Step::Found { appoint: true } => "appoint",
             Step::Found { appoint: false } => "found",
+            Step::Join => "join",
             Step::Say(Verdict::Waiting { reason, .. } | Verdict::Stalled { reason, .. }) => reason,
             Step::Say(Verdict::Available { .. }) => "available",
             Step::Say(Verdict::Paused { .. }) => "paused",
@@ -170,8 +214,8 @@ mod tests {
             (false, Founder::None, "appoint"),
             (false, Founder::This, "found"),
             (false, other(), "WaitingForFoundingMachine"),
-            (true, Founder::None, "Unsupported"),
-            (true, other(), "Unsupported"),
+            (true, Founder::None, "join"),
+            (true, other(), "join"),
             // Its Secret was deleted: the same host gets the same data again.
             (true, Founder::This, "found"),
         ];
@@ -195,6 +239,41 @@ mod tests {
             reason(&decide(&observed(made(other())))),
             "WaitingForFoundingMachine"
         );
+    }
+
+    #[test]
+    fn who_joins_waits_for_a_token_and_a_peer() {
+        let table = [
+            (
+                Joining {
+                    unreachable: Some("down".to_owned()),
+                    ..Joining::default()
+                },
+                "ConnectionDown",
+            ),
+            (
+                Joining {
+                    token_taken: true,
+                    ..Joining::default()
+                },
+                "DataSecretGenerationFailed",
+            ),
+            (
+                Joining {
+                    no_peer: Some("none".to_owned()),
+                    ..Joining::default()
+                },
+                "ConnectionDown",
+            ),
+        ];
+        for (joining, expected) in table {
+            let step = decide(&observed(Sources {
+                exists: true,
+                joining,
+                ..sources()
+            }));
+            assert_eq!(reason(&step), expected);
+        }
     }
 
     #[test]

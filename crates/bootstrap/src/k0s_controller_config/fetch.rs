@@ -16,15 +16,16 @@ use k0smotron_k0s::{
     plan::File,
     version::Version,
 };
-use k0smotron_runtime::{Context, controller::controller_of, secrets, shared::Shared};
+use k0smotron_runtime::{Context, controller::controller_of, secrets, shared::Shared, workload::ClusterKey};
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use super::{
     Error,
-    decide::{self, Founder, Observed, Sources},
+    decide::{self, Founder, Joining, Observed, Sources},
+    peers,
 };
-use crate::{belonging, content, version};
+use crate::{belonging, content, join_token, version};
 
 /// The objects behind the facts.
 #[derive(Clone)]
@@ -36,7 +37,16 @@ pub struct Inputs {
     pub version: Option<Version>,
     pub files: Vec<File>,
     pub custom_user_data: Option<String>,
+    /// What the founder gets.
     pub pki: Option<ControlPlanePki>,
+    /// Certificate of the cluster's CA, for who joins.
+    pub authority: Option<String>,
+    /// Client of the workload cluster, and what it has for a token.
+    pub workload: Option<Client>,
+    pub token: Option<join_token::Found>,
+    /// URL of the join API of a controller that answers.
+    pub peer: Option<String>,
+    pub now: Timestamp,
 }
 
 /// Reads what the config refers to, as far as it matters now.
@@ -63,6 +73,11 @@ pub async fn fetch(
         files: Vec::new(),
         custom_user_data: None,
         pki: None,
+        authority: None,
+        workload: None,
+        token: None,
+        peer: None,
+        now: Timestamp::now(),
     };
     if decide::premature(&observed).is_none() {
         observed.sources = sources(&mut inputs, context).await?;
@@ -124,6 +139,7 @@ async fn sources(inputs: &mut Inputs, context: &Context) -> Result<Option<Source
         bad_version: None,
         missing_content: None,
         missing_authorities: Vec::new(),
+        joining: Joining::default(),
     };
     match version::of(config.spec.version.as_deref(), Some(&machine)) {
         Ok(version) => inputs.version = version,
@@ -148,11 +164,67 @@ async fn sources(inputs: &mut Inputs, context: &Context) -> Result<Option<Source
         Ok(text) => inputs.custom_user_data = text,
         Err(message) => sources.missing_content = Some(message),
     }
+    if sources.joins() {
+        joining(inputs, &mut sources, &cluster, &machines, context).await?;
+        return Ok(Some(sources));
+    }
     match authorities(context, &namespace, &cluster.name_any()).await? {
         Ok(pki) => inputs.pki = Some(pki),
         Err(missing) => sources.missing_authorities = missing,
     }
     Ok(Some(sources))
+}
+
+/// What a token of the config is found by.
+pub fn token_of(config: &K0sControllerConfig) -> join_token::For {
+    join_token::For {
+        namespace: config.namespace().unwrap_or_default(),
+        name: config.name_any(),
+    }
+}
+
+/// Looks for what a controller joins with: certificate, token, and somebody to join through.
+async fn joining(
+    inputs: &mut Inputs,
+    sources: &mut Sources,
+    cluster: &Cluster,
+    machines: &[Machine],
+    context: &Context,
+) -> Result<(), Error> {
+    let owner = token_of(&inputs.config);
+    let secrets_api: Api<Secret> = context.api(&owner.namespace);
+    let name = contract::cluster_ca(&cluster.name_any());
+    let secret = secrets_api.get_opt(&name).await.map_err(Error::Read)?;
+    inputs.authority = secret.and_then(|secret| secrets::text(&secret, contract::TLS_CRT));
+    if inputs.authority.is_none() {
+        sources.missing_authorities = vec![format!(
+            "Secret {}/{name} has no certificate under key {}",
+            owner.namespace,
+            contract::TLS_CRT
+        )];
+        return Ok(());
+    }
+    let key = ClusterKey {
+        namespace: owner.namespace.clone(),
+        name: cluster.name_any(),
+    };
+    match join_token::look_up_in(&key, &owner, inputs.now, context).await {
+        Ok((client, found)) => {
+            sources.joining.token_taken = matches!(found, join_token::Found::Taken);
+            inputs.workload = Some(client);
+            inputs.token = Some(found);
+        }
+        Err(message) => {
+            sources.joining.unreachable = Some(message);
+            return Ok(());
+        }
+    }
+    let candidates = peers::candidates(&inputs.config, cluster, machines);
+    match peers::first_to_answer(&candidates).await {
+        Some(peer) => inputs.peer = Some(peer),
+        None => sources.joining.no_peer = Some(peers::nobody(&candidates)),
+    }
+    Ok(())
 }
 
 /// Whether the control plane says that its cluster exists.

@@ -1,14 +1,14 @@
 //! K0sControllerConfig: bootstrap data of one controller.
 //!
-//! Only the founder of a cluster gets data so far: its Secret carries the cluster's authorities, and k0s makes a new
-//! cluster of them. Which Machine founds the cluster is written on the Cluster before any data is, so that there are
-//! never two. Joining a cluster that exists is not supported yet, and said.
+//! The founder of a cluster gets the cluster's authorities, and k0s makes a new cluster of them. Which Machine founds the
+//! cluster is written on the Cluster before any data is, so that there are never two. Every other controller gets a
+//! token and no key: k0s hands the authorities over itself, through the join API of a controller that runs.
 //!
 //! | event | what happens |
 //! |---|---|
 //! | a Machine refers to the config | the config is looked at for the first time |
 //! | the Cluster gets an endpoint (where no control plane wrote it into the config), is paused or not any more | looked at again |
-//! | the Machine goes and nothing holds it | the config goes, and its Secret with it |
+//! | the Machine goes and nothing holds it | the config goes, its Secret with it, and its join token |
 //! | the Secret is deleted | made again for the same Machine, under the same name |
 
 mod apply;
@@ -17,6 +17,7 @@ mod build;
 mod build_tests;
 mod decide;
 mod fetch;
+mod peers;
 
 use std::sync::Arc;
 
@@ -24,14 +25,16 @@ use futures::future::BoxFuture;
 use k0smotron_api::{
     bootstrap::v1beta2::K0sControllerConfig,
     capi::{Cluster, Machine},
-    names::labels,
+    names::{annotations, labels},
 };
-use k0smotron_k0s::{cloud_config::RenderError, plan::PlanError};
-use k0smotron_runtime::{Context, Controller, Outcome, ReconcileError, shared::Shared, status};
+use k0smotron_k0s::{cloud_config::RenderError, plan::PlanError, token::TokenError};
+use k0smotron_runtime::{
+    Context, Controller, Outcome, ReconcileError, shared::Shared, status, workload::ClusterKey,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
-use crate::{belonging, prerequisites::GENERATION_FAILED, report, verdict::Verdict};
+use crate::{belonging, join_token, prerequisites::GENERATION_FAILED, report, verdict::Verdict};
 use decide::Step;
 
 /// Runs the controller until dropped.
@@ -62,19 +65,20 @@ async fn reconcile(
     let verdict = match decide::decide(&observed) {
         Step::Say(verdict) => verdict,
         Step::Remove => {
+            revoke_token(&inputs, context);
             belonging::remove(context, config.as_ref())
                 .await
                 .map_err(Error::Remove)?;
             return Ok(Outcome::Done);
         }
-        Step::Found { appoint } => match build::build(&inputs, appoint) {
+        step @ (Step::Found { .. } | Step::Join) => match build::build(&inputs, &step) {
             Ok(built) => {
                 apply::apply(built, &inputs, context).await?;
                 Verdict::Available {
                     secret: config.name_any(),
                 }
             }
-            Err(error @ (Error::Plan(_) | Error::Render(_))) => Verdict::Stalled {
+            Err(error @ (Error::Plan(_) | Error::Render(_) | Error::Join(_))) => Verdict::Stalled {
                 reason: GENERATION_FAILED,
                 message: error.to_string(),
             },
@@ -84,6 +88,24 @@ async fn reconcile(
     report::report(context, config.as_ref(), config.status.as_ref(), &verdict)
         .await
         .map_err(Error::Report)
+}
+
+/// Nobody joins with the token any more. Where the whole cluster goes it goes too, and a founder has none.
+fn revoke_token(inputs: &fetch::Inputs, context: &Context) {
+    let stays = |cluster: &&Arc<Cluster>| cluster.metadata.deletion_timestamp.is_none();
+    let founds = inputs
+        .config
+        .annotations()
+        .contains_key(annotations::FOUNDS_CLUSTER);
+    let Some(cluster) = inputs.cluster.as_ref().filter(stays).filter(|_| !founds) else {
+        return;
+    };
+    let owner = fetch::token_of(&inputs.config);
+    let cluster = ClusterKey {
+        namespace: owner.namespace.clone(),
+        name: cluster.name_any(),
+    };
+    join_token::revoke(owner, cluster, context);
 }
 
 /// What a pass may fail with.
@@ -97,6 +119,10 @@ pub enum Error {
     Plan(PlanError),
     #[error("the cloud-config cannot be made: {0}")]
     Render(RenderError),
+    #[error("the join token cannot be made: {0}")]
+    Join(TokenError),
+    #[error("failed to write the join token into the workload cluster")]
+    Token(#[source] kube::Error),
     #[error("failed to appoint the founder of the cluster")]
     Appoint(#[source] kube::Error),
     #[error("failed to write the bootstrap data")]
@@ -112,7 +138,8 @@ impl ReconcileError for Error {
         match self {
             Self::Read(_) => "ReadFailed",
             Self::Incomplete => "SourcesChanged",
-            Self::Plan(_) | Self::Render(_) => GENERATION_FAILED,
+            Self::Plan(_) | Self::Render(_) | Self::Join(_) => GENERATION_FAILED,
+            Self::Token(_) => "TokenFailed",
             Self::Appoint(_) => "AppointmentFailed",
             Self::Apply(_) => "ApplyFailed",
             Self::Remove(_) => "DeletionFailed",

@@ -1,17 +1,15 @@
 //! Makes token and bootstrap data. Pure but for the random half of a new token.
 
-use k0smotron_k0s::{
-    cloud_config,
-    installation::Installation,
-    token::{self, BootstrapToken},
-    worker::WorkerInstall,
-};
+use k0smotron_k0s::{cloud_config, installation::Installation, token, worker::WorkerInstall};
 use k0smotron_runtime::workload::api_server_url;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::{Error, fetch::Inputs};
-use crate::{data_secret, join_token};
+use crate::{
+    data_secret,
+    join_token::{self, Role},
+};
 
 /// What was built and is not written yet.
 pub struct Built {
@@ -30,7 +28,12 @@ pub fn build(inputs: &Inputs) -> Result<Built, Error> {
         return Err(Error::Incomplete);
     };
     let (host, port) = cluster.endpoint().ok_or(Error::Incomplete)?;
-    let (token, token_secret) = join(found, config, inputs)?;
+    let owner = join_token::For {
+        namespace: config.namespace().unwrap_or_default(),
+        name: config.name_any(),
+    };
+    let issued = join_token::issue(found, &owner, Role::Worker, inputs.now).map_err(Error::Join)?;
+    let (token, token_secret) = issued.ok_or(Error::Incomplete)?;
     let join_token = token::join_token(&api_server_url(host, port), authority, token::WORKER_USER, &token)
         .map_err(Error::Join)?;
     let spec = &config.spec;
@@ -59,26 +62,4 @@ pub fn build(inputs: &Inputs) -> Result<Built, Error> {
         token: token_secret,
         data,
     })
-}
-
-/// The token to join with, and its Secret if it is a new one.
-fn join(
-    found: &join_token::Found,
-    config: &k0smotron_api::bootstrap::v1beta2::K0sWorkerConfig,
-    inputs: &Inputs,
-) -> Result<(BootstrapToken, Option<Secret>), Error> {
-    match found {
-        join_token::Found::Usable(token) => Ok((token.clone(), None)),
-        join_token::Found::Wanted { id } => {
-            let token = join_token::generate(id).map_err(|_| Error::Incomplete)?;
-            let namespace = config.namespace().unwrap_or_default();
-            let config = join_token::For {
-                namespace,
-                name: config.name_any(),
-            };
-            let secret = join_token::worker_secret(&token, &config, inputs.now);
-            Ok((token, Some(secret)))
-        }
-        join_token::Found::Taken => Err(Error::Incomplete),
-    }
 }

@@ -11,11 +11,7 @@ use k0smotron_api::{
     unsupported,
 };
 use k0smotron_k0s::{plan::File, version::Version};
-use k0smotron_runtime::{
-    Context, secrets,
-    shared::Shared,
-    workload::{ClusterKey, DialError},
-};
+use k0smotron_runtime::{Context, secrets, shared::Shared, workload::ClusterKey};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, Resource, ResourceExt};
 
@@ -153,7 +149,7 @@ async fn sources(inputs: &mut Inputs, context: &Context) -> Result<Sources, Erro
         namespace,
         name: cluster,
     };
-    match workload_token(context, &key, &config, inputs.now).await {
+    match join_token::look_up_in(&key, &config, inputs.now, context).await {
         Ok((client, found)) => {
             sources.token_taken = matches!(found, join_token::Found::Taken);
             inputs.workload = Some(client);
@@ -162,30 +158,4 @@ async fn sources(inputs: &mut Inputs, context: &Context) -> Result<Sources, Erro
         Err(message) => sources.unreachable = Some(message),
     }
     Ok(sources)
-}
-
-/// The config's token in the workload cluster, or why nobody there can be asked.
-async fn workload_token(
-    context: &Context,
-    key: &ClusterKey,
-    config: &join_token::For,
-    now: Timestamp,
-) -> Result<(Client, join_token::Found), String> {
-    let client = context
-        .workloads
-        .client(key)
-        .await
-        .map_err(|error: DialError| error.to_string())?;
-    let tokens: Api<Secret> = Api::namespaced(client.clone(), join_token::NAMESPACE);
-    match join_token::look_up(&tokens, config, now).await {
-        Ok(found) => Ok((client, found)),
-        Err(error) => {
-            if matches!(&error, kube::Error::Api(status) if status.code == 401) {
-                context.workloads.forget(key);
-            }
-            Err(format!(
-                "the workload cluster cannot be asked for a join token: {error}"
-            ))
-        }
-    }
 }

@@ -28,6 +28,7 @@ use super::{
     build::{Built, Changes, Creation, Ownership},
     certificates::KubeconfigWrite,
     fetch::Inputs,
+    members::Members,
     service_endpoint,
 };
 
@@ -49,8 +50,11 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
         kept,
         conditions,
         deletions,
+        leave,
+        departed,
         releases,
         endpoints,
+        forget,
         cluster_id,
         unmarks,
         finished,
@@ -96,6 +100,24 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
     }
     for (name, condition) in conditions {
         write_condition(&machines, &name, condition).await?;
+    }
+    if let Some(cluster) = &inputs.cluster
+        && (leave.is_some() || !departed.is_empty() || !forget.is_empty())
+    {
+        let key = ClusterKey {
+            namespace: namespace.clone(),
+            name: cluster.name_any(),
+        };
+        let members = Members::of(&key, context).await?;
+        for name in &departed {
+            members.forget_controller(name).await?;
+        }
+        for name in &forget {
+            members.forget_member(name).await?;
+        }
+        if let Some(name) = &leave {
+            members.take_out(name).await?;
+        }
     }
     // At once: a Machine seen as deleted and still held is looked at again only a second later.
     futures::future::try_join(delete(&machines, &deletions), release(&machines, &releases)).await?;

@@ -18,9 +18,10 @@ use super::{
     Error,
     certificates::{self, KubeconfigWrite},
     conditions,
-    decide::{Deletion, Live, Membership, Step},
+    decide::{Deletion, Live, Step},
     fetch::{Inputs, Template},
     machine,
+    membership::Membership,
     observe::{self, sequence},
     observed::{Answer, Observed},
     service_endpoint,
@@ -46,10 +47,16 @@ pub struct Built {
     pub conditions: Vec<(String, Condition)>,
     /// Machines to delete.
     pub deletions: Vec<String>,
+    /// The member that k0s is asked to take out.
+    pub leave: Option<String>,
+    /// Machines that are members no more: k0s forgets their controllers.
+    pub departed: Vec<String>,
     /// Machines whose pre-terminate hook is removed.
     pub releases: Vec<String>,
     /// Where the workload cluster finds its own API server, when nobody there can know it yet.
     pub endpoints: Option<Endpoints>,
+    /// Members that have left, whose Machines are gone.
+    pub forget: Vec<String>,
     /// Identity of the workload cluster, to be recorded on the Cluster.
     pub cluster_id: Option<String>,
     /// What is not needed any more after all of that.
@@ -115,14 +122,16 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
             .unwrap_or_else(|| "true".to_owned());
         marks.insert(annotations::CLUSTER_INITIALIZED, Some(value));
     }
-    let mut unmarks = Changes::new();
+    // Before anything else can happen to that Machine: no name is ever used twice.
     if live.confirm {
-        unmarks.insert(annotations::MACHINE_BEGUN, None);
+        marks.insert(annotations::MACHINE_BEGUN, None);
     }
+    let mut unmarks = Changes::new();
     let mut creation = None;
+    let (mut deletions, mut leave) = (Vec::new(), None);
     match &live.membership {
-        Membership::Create { name } => {
-            creation = Some(create(inputs, cluster, name)?);
+        Membership::Create { name, founds } => {
+            creation = Some(create(inputs, cluster, name, *founds)?);
             if observed.begun.is_none() {
                 let number = sequence(inputs).saturating_add(1);
                 marks.insert(annotations::MACHINE_SEQUENCE, Some(number.to_string()));
@@ -130,6 +139,8 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
             }
             unmarks.insert(annotations::MACHINE_BEGUN, None);
         }
+        Membership::Delete { name, .. } => deletions.push(name.clone()),
+        Membership::Leave { name } => leave = Some(name.clone()),
         Membership::Steady | Membership::Wait(_) => {}
     }
     let authorities = certificates::generate(inputs, cluster, &live.generate)?;
@@ -153,12 +164,19 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
             .map(|present| machine::kept(inputs, cluster, present))
             .collect(),
         conditions: conditions::up_to_date(inputs, observed),
-        deletions: Vec::new(),
+        deletions,
+        leave,
+        // Only what has been a member left anything behind.
+        departed: match observed.exists {
+            true => live.release.clone(),
+            false => Vec::new(),
+        },
         releases: live.release.clone(),
         endpoints: match &observed.answer {
             Answer::Yes { .. } if live.persist_existence => endpoints(inputs),
             _ => None,
         },
+        forget: live.forget.clone(),
         cluster_id: identity.filter(|identity| cluster.recorded_cluster_id() != Some(identity)),
         unmarks,
         finished: false,
@@ -174,7 +192,7 @@ fn build_deletion(deletion: &Deletion) -> Built {
     }
 }
 
-fn create(inputs: &Inputs, cluster: &Cluster, name: &str) -> Result<Creation, Error> {
+fn create(inputs: &Inputs, cluster: &Cluster, name: &str, founds: bool) -> Result<Creation, Error> {
     let Template::Found(template) = &inputs.template else {
         return Err(Error::Incomplete);
     };
@@ -192,7 +210,7 @@ fn create(inputs: &Inputs, cluster: &Cluster, name: &str) -> Result<Creation, Er
         template: (!owned).then_some(ownership),
         infrastructure: machine::infrastructure(inputs, cluster, template, name)?,
         infrastructure_api: template.machine_api.clone(),
-        config: machine::config(inputs, cluster, name, &config)?,
+        config: machine::config(inputs, cluster, name, &config, founds)?,
         machine: machine::machine(inputs, cluster, template, name, &config)?,
     })
 }

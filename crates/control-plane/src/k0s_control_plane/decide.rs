@@ -1,9 +1,11 @@
 //! What to do next, from facts alone: pure and total.
 //!
-//! One replica is what is supported today. Whatever would change the membership of a cluster that exists (more
-//! replicas, a rollout, a member that is deleted) is held and said, never tried: [`Membership`] is where that grows.
+//! How many Machines there are, and which, is decided in [`super::membership`].
 
-use super::observed::{Answer, Authority, AuthorityState, KubeconfigState, Observed, Owner};
+use super::{
+    membership::{self, Changes, Membership, Wait},
+    observed::{Answer, Authority, AuthorityState, KubeconfigState, Observed, Owner},
+};
 
 /// What a pass does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,37 +45,17 @@ pub struct Live {
     pub confirm: bool,
     /// Machines whose pre-terminate hook is removed.
     pub release: Vec<String>,
+    /// Members that have left, of Machines that are gone: what k0s keeps of them is removed.
+    pub forget: Vec<String>,
     /// Whether the API server is to be asked whether it answers.
     pub probe: bool,
 }
 
-/// The one change of membership that this pass makes, or why it makes none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Membership {
-    /// As many Machines as asked for.
-    Steady,
-    /// Create this Machine, its infrastructure machine and its config, whatever of them is there already.
-    Create {
-        name: String,
-    },
-    Wait(Wait),
-}
-
-/// What is awaited before the membership can change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Neither the Cluster nor its infrastructure has a control plane endpoint.
-    Endpoint,
-    /// The cluster's certificates are not complete.
-    Certificates,
-    /// The infrastructure template cannot be used, for this reason.
-    Template(String),
-    /// A Machine that never formed a cluster is on its way out; its replacement comes after it.
-    Gone { name: String },
-    /// A member of a cluster that exists is being deleted, and its leaving would lose data.
-    MemberDeleted { name: String },
-    /// The cluster exists, and none of its Machines does.
-    Lost,
+impl Live {
+    /// Whether the pass changes who the members are, or will be.
+    pub fn changes_members(&self) -> bool {
+        !matches!(self.membership, Membership::Steady | Membership::Wait(_)) || !self.release.is_empty()
+    }
 }
 
 /// The parts of taking a control plane down.
@@ -112,7 +94,12 @@ pub fn decide(observed: &Observed) -> Step {
 }
 
 fn live(observed: &Observed) -> Live {
-    let answers = matches!(observed.answer, Answer::Yes { .. });
+    // What answers from a Machine that was let go already is gone in a moment: no evidence that would outlast it.
+    let stands = observed
+        .machines
+        .iter()
+        .any(|machine| machine.hooked || !machine.deleting);
+    let answers = matches!(observed.answer, Answer::Yes { .. }) && (stands || observed.machines.is_empty());
     let exists = observed.exists || answers;
     // New authorities for a cluster whose hosts have the old ones would shut everybody out.
     let founding = !exists && observed.machines.is_empty();
@@ -136,7 +123,11 @@ fn live(observed: &Observed) -> Live {
     let issue_kubeconfig = observed.endpoint
         && !lacking.contains(&Authority::Cluster)
         && observed.kubeconfig != KubeconfigState::Good;
-    let (membership, mut release) = membership(observed, exists, &lacking);
+    let Changes {
+        membership,
+        mut release,
+        forget,
+    } = membership::next(observed, exists, obstacle(observed, &lacking));
     if observed.goes_next {
         // Nobody has to leave a cluster that goes. Let go now, the Machines need no look of Cluster API, a second each,
         // only to see that they were held.
@@ -151,53 +142,25 @@ fn live(observed: &Observed) -> Live {
         lacking,
         issue_kubeconfig,
         membership,
-        confirm: observed.begun.as_ref().is_some_and(|begun| {
-            exists || observed.machines.iter().any(|machine| machine.name == begun.name)
-        }),
+        confirm: observed
+            .begun
+            .as_ref()
+            .is_some_and(|begun| observed.machines.iter().any(|machine| machine.name == begun.name)),
         release,
+        forget,
         probe,
     }
 }
 
-/// The next change of membership, and the Machines that are let go.
-fn membership(observed: &Observed, exists: bool, lacking: &[Authority]) -> (Membership, Vec<String>) {
-    if exists && let Some(machine) = observed.going().next() {
-        // Held by our hook until membership can be changed safely; a user who accepts the loss removes the hook.
-        return (
-            Membership::Wait(Wait::MemberDeleted {
-                name: machine.name.clone(),
-            }),
-            Vec::new(),
-        );
-    }
-    let release: Vec<_> = observed
-        .going()
-        .filter(|machine| machine.hooked)
-        .map(|machine| machine.name.clone())
-        .collect();
-    if observed.active().next().is_some() {
-        return (Membership::Steady, release);
-    }
-    let membership = if let Some(machine) = observed.going().next() {
-        Membership::Wait(Wait::Gone {
-            name: machine.name.clone(),
-        })
-    } else if exists {
-        Membership::Wait(Wait::Lost)
-    } else if !observed.endpoint {
-        Membership::Wait(Wait::Endpoint)
+/// What stands against making a Machine.
+fn obstacle(observed: &Observed, lacking: &[Authority]) -> Option<Wait> {
+    if !observed.endpoint {
+        Some(Wait::Endpoint)
     } else if !lacking.is_empty() {
-        Membership::Wait(Wait::Certificates)
-    } else if let Some(message) = &observed.template {
-        Membership::Wait(Wait::Template(message.clone()))
+        Some(Wait::Certificates)
     } else {
-        let name = observed
-            .begun
-            .as_ref()
-            .map_or(&observed.next_name, |begun| &begun.name);
-        Membership::Create { name: name.clone() }
-    };
-    (membership, release)
+        observed.template.clone().map(Wait::Template)
+    }
 }
 
 fn hooked(observed: &Observed) -> Vec<String> {

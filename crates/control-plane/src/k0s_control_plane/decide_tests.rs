@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    decide::{Leave, Live, Membership, Step, Wait, decide},
+    decide::{Leave, Live, Step, decide},
+    membership::{Membership, Wait, Why},
     observed::{
-        Answer, Authority, AuthorityState, Begun, KubeconfigState, MachineFacts, Observed, Owner, Refusal,
-        RefusalKind,
+        Answer, Authority, AuthorityState, Begun, Etcd, KubeconfigState, MachineFacts, Observed, Owner,
+        Refusal, RefusalKind, Strategy,
     },
 };
 
@@ -26,7 +27,10 @@ pub fn ready() -> Observed {
         authorities: all(&AuthorityState::Present),
         kubeconfig: KubeconfigState::Good,
         template: None,
+        replicas: 1,
+        strategy: Strategy::CreateFirst,
         machines: Vec::new(),
+        etcd: Etcd::Unknown("not asked".to_owned()),
         workers: 0,
         goes_next: false,
         answer: Answer::NotAsked,
@@ -46,6 +50,13 @@ pub fn machine(name: &str) -> MachineFacts {
         deleting: false,
         hooked: true,
         outdated: Vec::new(),
+        in_place: false,
+        started: true,
+        stalled: false,
+        // Without pods nothing is waited for when it is deleted.
+        drained: true,
+        preferred: false,
+        repair: None,
     }
 }
 
@@ -55,7 +66,7 @@ pub fn yes() -> Answer {
     }
 }
 
-fn running() -> Observed {
+pub fn running() -> Observed {
     Observed {
         exists: true,
         exists_persisted: true,
@@ -65,7 +76,7 @@ fn running() -> Observed {
     }
 }
 
-fn live(observed: &Observed) -> Live {
+pub fn live(observed: &Observed) -> Live {
     match decide(observed) {
         Step::Live(live) => live,
         other => panic!("{other:?}"),
@@ -85,7 +96,8 @@ fn a_new_control_plane_gets_everything_in_one_pass() {
     assert_eq!(
         live.membership,
         Membership::Create {
-            name: "demo-1".to_owned()
+            name: "demo-1".to_owned(),
+            founds: true
         }
     );
 }
@@ -155,7 +167,8 @@ fn an_interrupted_creation_is_finished_under_its_name() {
     assert_eq!(
         live(&interrupted).membership,
         Membership::Create {
-            name: "demo-1".to_owned()
+            name: "demo-1".to_owned(),
+            founds: true
         }
     );
     let created = Observed {
@@ -181,7 +194,7 @@ fn members_of_a_cluster_that_goes_are_let_go_with_its_workers() {
 }
 
 #[test]
-fn the_only_member_of_a_cluster_is_held() {
+fn the_only_machine_is_replaced_before_there_is_a_cluster_and_held_afterwards() {
     let deleted = MachineFacts {
         deleting: true,
         ..machine("demo-1")
@@ -192,9 +205,7 @@ fn the_only_member_of_a_cluster_is_held() {
     });
     assert_eq!(
         held.membership,
-        Membership::Wait(Wait::MemberDeleted {
-            name: "demo-1".to_owned()
-        })
+        Membership::Wait(Wait::Members(Some("not asked".to_owned())))
     );
     assert_eq!(held.release, [""; 0]);
 
@@ -211,12 +222,43 @@ fn the_only_member_of_a_cluster_is_held() {
     );
     assert_eq!(never_up.release, ["demo-1"]);
 
+    // A corrected spec replaces it, as long as it has not come up.
+    let outdated = Observed {
+        machines: vec![MachineFacts {
+            outdated: vec!["version".to_owned()],
+            ..machine("demo-1")
+        }],
+        ..ready()
+    };
+    assert_eq!(
+        live(&outdated).membership,
+        Membership::Delete {
+            name: "demo-1".to_owned(),
+            why: Why::Outdated
+        }
+    );
+
     let lost = live(&Observed {
         machines: vec![],
         answer: Answer::No("down".to_owned()),
         ..running()
     });
     assert_eq!(lost.membership, Membership::Wait(Wait::Lost));
+}
+
+#[test]
+fn what_answers_from_a_machine_that_was_let_go_is_no_evidence() {
+    let leaving = MachineFacts {
+        deleting: true,
+        hooked: false,
+        ..machine("demo-1")
+    };
+    let answered = Observed {
+        answer: yes(),
+        machines: vec![leaving],
+        ..ready()
+    };
+    assert!(!live(&answered).persist_existence);
 }
 
 #[test]

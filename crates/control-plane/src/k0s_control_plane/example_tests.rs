@@ -99,6 +99,7 @@ fn inputs() -> Inputs {
             machine_api: resource("RemoteMachine"),
         })),
         cloned_from: BTreeMap::new(),
+        survey: None,
         answer: Answer::NotAsked,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
     }
@@ -287,13 +288,16 @@ fn hooks_go_with_the_cluster_and_do_not_come_back() {
 
 #[test]
 fn what_cannot_be_followed_is_said_and_nothing_else_changes() {
-    let mut three = inputs();
-    let mut plane = K0sControlPlane::clone(&three.plane);
-    plane.spec.replicas = 3;
-    three.plane = Arc::new(plane);
-    let nothing = built(&three);
+    let mut tunneled = inputs();
+    let mut plane = K0sControlPlane::clone(&tunneled.plane);
+    plane.spec.k0s_config_spec.tunneling = Some(TunnelingSpec {
+        enabled: true,
+        ..TunnelingSpec::default()
+    });
+    tunneled.plane = Arc::new(plane);
+    let nothing = built(&tunneled);
     assert!(!nothing.finalizer && nothing.authorities.is_empty() && nothing.creation.is_none());
-    let (_, refused) = after(three, Answer::NotAsked);
+    let (_, refused) = after(tunneled, Answer::NotAsked);
     assert_yaml_snapshot!("refused", said(&refused));
 
     let (mut upgraded, _) = after(

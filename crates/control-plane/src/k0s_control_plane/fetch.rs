@@ -18,12 +18,17 @@ use kube::{
     api::{DynamicObject, ListParams},
     core::ApiResource,
 };
+use serde_json::Value;
 
 use super::{
     Error, cluster,
     kinds::{self, Kinds},
     observed::{Answer, Authority, Owner},
+    survey::{Places, Survey},
 };
+
+/// Port of k0s' API servers where the configuration says nothing.
+const API_PORT: u16 = 6443;
 
 /// The objects behind the facts.
 #[derive(Clone, Debug)]
@@ -41,11 +46,13 @@ pub struct Inputs {
     pub workers_staying: usize,
     pub authorities: BTreeMap<Authority, Secret>,
     pub kubeconfig: Option<Secret>,
-    /// The template of infrastructure machines; looked for only when a Machine may have to be made.
+    /// The template of infrastructure machines.
     pub template: Template,
     /// Annotations of the infrastructure machines of the Machines that are to stay, by name of the Machine.
     pub cloned_from: BTreeMap<String, BTreeMap<String, String>>,
     pub answer: Answer,
+    /// The members of etcd as seen last, and whether nothing was changed since.
+    pub survey: Option<(Survey, bool)>,
     pub now: Timestamp,
 }
 
@@ -100,6 +107,7 @@ pub async fn current(
 pub async fn fetch(
     plane: &Arc<K0sControlPlane>,
     answer: Answer,
+    survey: Option<(Survey, bool)>,
     from: &Sources<'_>,
 ) -> Result<Inputs, Error> {
     let namespace = plane.namespace().unwrap_or_default();
@@ -117,6 +125,7 @@ pub async fn fetch(
         template: Template::NotLookedFor,
         cloned_from: BTreeMap::new(),
         answer,
+        survey,
         now: Timestamp::now(),
     };
     let label = || plane.labels().get(labels::CLUSTER_NAME).cloned();
@@ -162,12 +171,30 @@ pub async fn fetch(
         .collect();
     inputs.kubeconfig = kubeconfig;
     let staying = || inputs.machines.iter().filter(|machine| !machine.is_deleting());
-    if staying().next().is_none() {
-        inputs.template = template(plane, &namespace, from).await?;
-    } else {
-        inputs.cloned_from = cloned_from(staying(), &namespace, from).await?;
-    }
+    inputs.cloned_from = cloned_from(staying(), &namespace, from).await?;
+    inputs.template = template(plane, &namespace, from).await?;
     Ok(inputs)
+}
+
+/// Where the API servers of the controllers are.
+pub fn places(inputs: &Inputs) -> Places {
+    let k0s = inputs.plane.spec.k0s_config_spec.k0s.as_ref();
+    let port = k0s
+        .and_then(|k0s| k0s.pointer("/spec/api/port"))
+        .and_then(Value::as_u64)
+        .and_then(|port| u16::try_from(port).ok());
+    let addresses = |machine: &Machine| {
+        let all = machine.addresses().iter();
+        all.map(|address| address.address.clone()).collect()
+    };
+    Places {
+        port: port.filter(|port| *port != 0).unwrap_or(API_PORT),
+        addresses: inputs
+            .machines
+            .iter()
+            .map(|machine| (machine.name_any(), addresses(machine)))
+            .collect(),
+    }
 }
 
 /// The control plane's Machines, oldest first, and the others that the Cluster has.

@@ -111,12 +111,13 @@ pub fn infrastructure(
     })
 }
 
-/// The K0sControllerConfig with the completed configuration, to found the cluster: no other Machine is made yet.
+/// The K0sControllerConfig with the completed configuration, to found the cluster or to join it.
 pub fn config(
     inputs: &Inputs,
     cluster: &Cluster,
     name: &str,
     config: &Value,
+    founds: bool,
 ) -> Result<K0sControllerConfig, Error> {
     let plane = inputs.plane.as_ref();
     let config: K0sConfigSpec = serde_json::from_value(config.clone()).map_err(Error::Encoding)?;
@@ -125,7 +126,9 @@ pub fn config(
     object.metadata.namespace = plane.namespace();
     object.metadata.labels = Some(common_labels(plane, cluster));
     let mut all_annotations = template_metadata(plane).annotations;
-    all_annotations.insert(annotations::FOUNDS_CLUSTER.to_owned(), "true".to_owned());
+    if founds {
+        all_annotations.insert(annotations::FOUNDS_CLUSTER.to_owned(), "true".to_owned());
+    }
     object.metadata.annotations = Some(all_annotations);
     object.metadata.owner_references = creator(plane);
     Ok(object)

@@ -1,4 +1,4 @@
-//! K0sControlPlane: a control plane whose controllers run on Machines. So far of one replica.
+//! K0sControlPlane: a control plane whose controllers run on Machines.
 //!
 //! | event | what happens |
 //! |---|---|
@@ -7,12 +7,12 @@
 //! | the API server answers | persisted, then said: the control plane is initialised; published in the cluster itself |
 //! | the API server is away for long, or back | said |
 //! | a Machine of a cluster that never came up is deleted | let go, then replaced |
-//! | the only member of a cluster that exists is deleted | held and said: it would take the data along |
+//! | more or fewer replicas, a Machine that differs from the spec, is unhealthy or deleted | one change of membership at a time, none that could cost the quorum |
 //! | endpoint or authority changes, half of a certificate's life is over | kubeconfig issued again |
 //! | the Cluster is deleted, and Cluster API has got to its workers | Machines are let go: nobody leaves what goes |
 //! | the control plane is deleted | workers first, then its Machines, without ceremony |
 //!
-//! What a pass may do to a cluster is decided in [`decide`], from facts alone.
+//! What a pass may do to a cluster is decided in [`decide`] and [`membership`], from facts alone.
 
 mod apply;
 mod build;
@@ -23,6 +23,7 @@ pub mod decide;
 #[cfg(test)]
 mod decide_tests;
 mod drift;
+mod etcd_health;
 #[cfg(test)]
 mod example_tests;
 mod fetch;
@@ -30,6 +31,11 @@ mod fetch;
 mod history_tests;
 mod kinds;
 mod machine;
+mod members;
+
+pub mod membership;
+#[cfg(test)]
+mod membership_tests;
 mod observe;
 pub mod observed;
 mod probe;
@@ -37,6 +43,8 @@ mod refusals;
 mod report;
 mod service_endpoint;
 mod status;
+mod survey;
+mod waits;
 
 use std::{sync::Arc, time::Duration};
 
@@ -48,7 +56,11 @@ use k0smotron_api::{
     names::labels,
 };
 use k0smotron_k0s::{cluster_config::ConfigError, pki::PkiError};
-use k0smotron_runtime::{Context, Controller, Outcome, ReconcileError, shared::Shared, workload::ClusterKey};
+use k0smotron_runtime::{
+    Context, Controller, Outcome, ReconcileError,
+    shared::Shared,
+    workload::{ClusterKey, DialError},
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
@@ -56,8 +68,9 @@ use apply::Applied;
 use decide::{Live, Step};
 use fetch::{Inputs, Sources};
 use kinds::Kinds;
+use membership::{Membership, Wait};
 use observed::Observed;
-use probe::Probes;
+use probe::{Attention, Probes};
 
 /// How soon to look again for what has no event.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -138,12 +151,13 @@ impl Worker {
             return Ok(Outcome::Done);
         };
         let answer = self.probes.answer(&plane);
+        let survey = self.probes.survey(&plane);
         let from = Sources {
             context,
             clusters: &self.clusters,
             kinds: &self.kinds,
         };
-        let inputs = fetch::fetch(&plane, answer, &from).await?;
+        let inputs = fetch::fetch(&plane, answer, survey, &from).await?;
         let observed = observe::observe(&inputs);
         let step = decide::decide(&observed);
         match self.work(&inputs, &observed, &step).await {
@@ -157,26 +171,49 @@ impl Worker {
 
     async fn work(&self, inputs: &Inputs, observed: &Observed, step: &Step) -> Result<Applied, Error> {
         let built = build::build_beside(inputs, observed, step).await?;
-        let applied = apply::apply(built, inputs, &self.context).await?;
-        self.probe(inputs, step);
+        let applied = apply::apply(built, inputs, &self.context).await;
+        if matches!(step, Step::Live(live) if live.changes_members()) {
+            // Also when it failed: it may have been done.
+            self.probes.outdate(&inputs.plane);
+        }
+        let applied = applied?;
+        self.probe(inputs, observed, step);
         Ok(applied)
     }
 
     /// Asks the API server from now on, or not any more.
-    fn probe(&self, inputs: &Inputs, step: &Step) {
+    fn probe(&self, inputs: &Inputs, observed: &Observed, step: &Step) {
         let Some(cluster) = &inputs.cluster else { return };
         let key = ClusterKey {
             namespace: inputs.plane.namespace().unwrap_or_default(),
             name: cluster.name_any(),
         };
         match step {
-            Step::Live(Live { probe: true, .. }) => self.probes.start(&inputs.plane, key),
+            Step::Live(live @ Live { probe: true, .. }) => {
+                self.probes.start(&inputs.plane, key);
+                let attention = attention(observed, live);
+                self.probes
+                    .attend(&inputs.plane, attention, fetch::places(inputs));
+            }
             Step::Live(Live { probe: false, .. }) | Step::Leave(_) => self.probes.stop(&inputs.plane),
             Step::Delete(_) => {
                 self.probes.stop(&inputs.plane);
                 self.context.workloads.forget(&key);
             }
         }
+    }
+}
+
+/// How closely the members of etcd are to be looked at after a pass.
+fn attention(observed: &Observed, live: &Live) -> Attention {
+    let alone = observed.replicas == 1 && observed.machines.len() <= 1;
+    match &live.membership {
+        _ if !observed.exists && !live.persist_existence => Attention::None,
+        Membership::Wait(Wait::Members(None)) => Attention::Now,
+        Membership::Wait(Wait::Lost | Wait::OtherStorage) => Attention::None,
+        Membership::Steady if alone => Attention::None,
+        Membership::Steady => Attention::Calm,
+        _ => Attention::Close,
     }
 }
 
@@ -207,6 +244,14 @@ pub enum Error {
     Delete { name: String, source: kube::Error },
     #[error("failed to release Machine {name}")]
     Release { name: String, source: kube::Error },
+    #[error("the workload cluster cannot be reached")]
+    Dial(#[source] DialError),
+    #[error("failed to {verb} member {name}")]
+    Member {
+        verb: &'static str,
+        name: String,
+        source: kube::Error,
+    },
     #[error("failed to report")]
     Report(#[source] k0smotron_runtime::status::Error),
 }
@@ -226,6 +271,8 @@ impl ReconcileError for Error {
             Self::Condition { .. } => "ConditionFailed",
             Self::Delete { .. } => "DeletionFailed",
             Self::Release { .. } => "ReleaseFailed",
+            Self::Dial(_) => "WorkloadClusterUnreachable",
+            Self::Member { .. } => "MemberFailed",
             Self::Report(_) => "ReportFailed",
         }
     }

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use k0smotron_api::{
     capi::{Cluster, Machine},
-    names::{annotations, finalizers, secrets as contract},
+    control_plane::v1beta2::UpdateStrategy,
+    names::{
+        annotations,
+        conditions::{reasons, types},
+        finalizers, secrets as contract,
+    },
 };
 use k0smotron_k0s::{
     cluster_config, kubeconfig, names,
@@ -20,11 +26,14 @@ use super::{
     drift::{self, Made, Wanted},
     fetch::{Inputs, Template},
     observed::{
-        Authority, AuthorityState, Begun, KubeconfigState, MachineFacts, Observed, Owner, Refusal,
-        RefusalKind,
+        Answer, Authority, AuthorityState, Begun, Etcd, KubeconfigState, MachineFacts, MemberFacts, Observed,
+        Owner, Refusal, RefusalKind, Strategy,
     },
     refusals::refusals,
 };
+
+/// How long after its infrastructure came up a controller may take to become a member.
+const JOIN_PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
 /// The facts about a control plane.
 pub fn observe(inputs: &Inputs) -> Observed {
@@ -35,8 +44,20 @@ pub fn observe(inputs: &Inputs) -> Observed {
     for machine in &inputs.machines {
         let made = made(inputs, machine);
         let outdated = drift::differences(&made, &wanted);
+        let in_place = plane.spec.update_strategy == UpdateStrategy::InPlace
+            && !outdated.is_empty()
+            && drift::differences(
+                &Made {
+                    version: None,
+                    ..made.clone()
+                },
+                &wanted,
+            )
+            .is_empty();
         if !machine.is_deleting() {
-            refused.extend(not_rolled_out(machine, &outdated));
+            if in_place {
+                refused.extend(not_rolled_out(machine, &outdated));
+            }
             if drift::k0s_differs(&made, &wanted) {
                 refused.push(not_live());
             }
@@ -47,6 +68,12 @@ pub fn observe(inputs: &Inputs) -> Observed {
             hooked: machine
                 .annotations()
                 .contains_key(annotations::PRE_TERMINATE_HOOK),
+            in_place,
+            started: machine.infrastructure_provisioned(),
+            stalled: stalled(machine, inputs.now),
+            drained: drained(machine),
+            preferred: machine.annotations().contains_key(annotations::DELETE_MACHINE),
+            repair: None,
             outdated,
         });
     }
@@ -85,7 +112,13 @@ pub fn observe(inputs: &Inputs) -> Observed {
             Template::Missing(message) => Some(message.clone()),
             Template::NotLookedFor | Template::Found(_) => None,
         },
+        replicas: usize::try_from(plane.spec.replicas).unwrap_or(0).max(1),
+        strategy: match plane.spec.update_strategy {
+            UpdateStrategy::RecreateDeleteFirst => Strategy::DeleteFirst,
+            UpdateStrategy::Recreate | UpdateStrategy::InPlace => Strategy::CreateFirst,
+        },
         machines,
+        etcd: etcd(inputs),
         workers: if inputs.owner == Owner::Found {
             inputs.workers
         } else {
@@ -100,6 +133,63 @@ pub fn observe(inputs: &Inputs) -> Observed {
 pub fn cluster_goes(inputs: &Inputs) -> bool {
     let cluster = inputs.cluster.as_deref();
     cluster.is_some_and(|cluster| cluster.metadata.deletion_timestamp.is_some())
+}
+
+/// The members of etcd.
+fn etcd(inputs: &Inputs) -> Etcd {
+    let k0s = inputs.plane.spec.k0s_config_spec.k0s.as_ref();
+    let storage = k0s.and_then(|k0s| k0s.pointer("/spec/storage/type")?.as_str());
+    if storage.is_some_and(|storage| storage != "etcd") {
+        return Etcd::Elsewhere;
+    }
+    let (survey, fresh) = match (&inputs.survey, &inputs.answer) {
+        (Some(survey), Answer::Yes { .. }) => survey,
+        (None, Answer::Yes { .. }) => return Etcd::Unknown("they were not asked for yet".to_owned()),
+        (_, Answer::No(reason)) => return Etcd::Unknown(reason.clone()),
+        (_, Answer::NotAsked) => return Etcd::Unknown("it was not asked yet".to_owned()),
+    };
+    match &survey.members {
+        Err(reason) => Etcd::Unknown(reason.clone()),
+        Ok(members) => Etcd::Members {
+            fresh: *fresh,
+            members: members
+                .iter()
+                .map(|member| MemberFacts {
+                    name: member.name.clone(),
+                    left: member.left,
+                    leaving: member.leaving,
+                    ready: member.ready,
+                    message: member.message.clone(),
+                    ours: is_ours(inputs, &member.name),
+                })
+                .collect(),
+        },
+    }
+}
+
+/// Whether this control plane has made a Machine of that name.
+fn is_ours(inputs: &Inputs, name: &str) -> bool {
+    let plane = inputs.plane.as_ref();
+    let (base, uid) = (plane.name_any(), plane.uid().unwrap_or_default());
+    inputs.machines.iter().any(|machine| machine.name_any() == name)
+        || (1..=sequence(inputs)).any(|number| names::machine_name(&base, &uid, number) == name)
+}
+
+/// Whether a Machine that is no member never will be one: k0s itself gives a join up after four minutes.
+fn stalled(machine: &Machine, now: Timestamp) -> bool {
+    let since = machine
+        .condition(types::INFRASTRUCTURE_READY)
+        .filter(|ready| ready.status == "True")
+        .map(|ready| ready.last_transition_time.0);
+    since.is_some_and(|since| now.duration_since(since) > JOIN_PATIENCE)
+}
+
+/// Whether nothing but pre-terminate hooks holds the Machine's deletion (contract 2.9). Its pods may need the member
+/// until then.
+fn drained(machine: &Machine) -> bool {
+    machine
+        .condition(types::DELETING)
+        .is_some_and(|deleting| deleting.reason == reasons::WAITING_FOR_PRE_TERMINATE_HOOK)
 }
 
 /// Number of the Machine that was begun last.
@@ -198,7 +288,9 @@ fn not_rolled_out(machine: &Machine, outdated: &[String]) -> Option<Refusal> {
         kind: RefusalKind::Held,
         field: format!("Machine {}", machine.name_any()),
         value: outdated.join(", "),
-        remedy: "rolling changes out is not supported yet; set the spec back".to_owned(),
+        remedy:
+            "updating in place is not supported yet; set spec.updateStrategy to Recreate, or the version back"
+                .to_owned(),
     })
 }
 

@@ -80,6 +80,66 @@ pub struct MachineFacts {
     pub hooked: bool,
     /// In what it differs from the spec; empty when it is up to date.
     pub outdated: Vec<String>,
+    /// Only its version differs, and the strategy is to change that in place.
+    pub in_place: bool,
+    /// Its infrastructure has come up: its host may run k0s, or may have run it.
+    pub started: bool,
+    /// It was started so long ago that it would have joined by now if it ever could.
+    pub stalled: bool,
+    /// Nothing but pre-terminate hooks holds its deletion any more.
+    pub drained: bool,
+    /// Somebody asks that it be the one to go when one has to.
+    pub preferred: bool,
+    /// Somebody asks that it be replaced, because it is unhealthy.
+    pub repair: Option<Repair>,
+}
+
+/// A request to replace an unhealthy Machine (contract 2.8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repair {
+    Due,
+    /// The limits that the spec sets to replacements stand against it, in these words.
+    Waits(String),
+}
+
+/// How changes of the spec reach Machines that they replace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// A new Machine comes before an old one goes.
+    CreateFirst,
+    /// An old Machine goes before a new one comes, where enough others are left.
+    DeleteFirst,
+}
+
+/// The members of etcd, as k0s tells them through the API of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Etcd {
+    /// There is no answer, for this reason.
+    Unknown(String),
+    /// There is an answer.
+    Members {
+        /// Asked for, and answered by a quorum, after the last change that this controller made.
+        fresh: bool,
+        members: Vec<MemberFacts>,
+    },
+    /// The cluster keeps its data elsewhere.
+    Elsewhere,
+}
+
+/// One member of etcd. Named like its Machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberFacts {
+    pub name: String,
+    /// It has left: it votes never again.
+    pub left: bool,
+    /// It was asked to leave.
+    pub leaving: bool,
+    /// It votes, and the API server beside it says that its etcd answers.
+    pub ready: bool,
+    /// What k0s says about its leaving.
+    pub message: String,
+    /// It belongs to a Machine that this control plane has made.
+    pub ours: bool,
 }
 
 /// A Machine whose creation was begun: the name is persisted before anything is created under it.
@@ -143,8 +203,12 @@ pub struct Observed {
     pub kubeconfig: KubeconfigState,
     /// Why there is no infrastructure machine to be had from the template, if so.
     pub template: Option<String>,
+    /// Number of controllers asked for.
+    pub replicas: usize,
+    pub strategy: Strategy,
     /// The control plane Machines of this control plane, oldest first.
     pub machines: Vec<MachineFacts>,
+    pub etcd: Etcd,
     /// Machines of the Cluster that are not control plane Machines.
     pub workers: usize,
     /// The Cluster is being deleted, and Cluster API has got to its workers: the control plane is next.

@@ -1,7 +1,9 @@
 //! Asks the API servers of workload clusters whether they answer: often while one is awaited, slowly afterwards.
 //!
-//! Runs beside the reconcile workers, one task per control plane, and brings the control plane back only when the
-//! answer changed. No event tells that an API server came up; whoever asked every ten seconds would hold back every
+//! While they answer, they are asked for the members of etcd too, where that matters.
+//!
+//! Runs beside the reconcile workers, one task per control plane, and brings the control plane back only when an
+//! answer changed, or was asked for. No event tells that an API server came up; whoever asked every ten seconds would hold back every
 //! worker by that much.
 
 use std::{
@@ -16,12 +18,15 @@ use k0smotron_runtime::workload::{ClusterKey, Dialer};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::AbortHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
-use super::observed::Answer;
+use super::{
+    observed::Answer,
+    survey::{Places, Survey, survey},
+};
 
 /// How often an API server is asked that does not answer yet, and after [`PATIENCE`].
 const EAGER: Duration = Duration::from_millis(250);
@@ -33,6 +38,8 @@ const LIVENESS: Duration = Duration::from_secs(5);
 /// How long an answer may take. One that is awaited is asked again soon; one that answered before may be busy.
 const AWAITED_TIMEOUT: Duration = Duration::from_millis(1500);
 const LIVENESS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the members are looked at while something changes.
+const CLOSE: Duration = Duration::from_millis(750);
 /// Failures in a row after which an API server that answered counts as away: away is told within 20 s.
 const FAILURES: u32 = 2;
 
@@ -48,7 +55,28 @@ struct Inner {
 
 struct Running {
     answer: Answer,
+    survey: Option<Survey>,
+    attention: Attention,
+    places: Places,
+    /// What was seen before counts for old.
+    since: Instant,
+    /// The control plane waits for what comes next.
+    awaited: bool,
+    hurry: Arc<Notify>,
     task: AbortHandle,
+}
+
+/// How closely the members are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// Not at all.
+    None,
+    /// As often as the API server is asked.
+    Calm,
+    /// Something is to change or is changing.
+    Close,
+    /// A change depends on what is so now.
+    Now,
 }
 
 impl Drop for Running {
@@ -87,6 +115,37 @@ impl Probes {
             .map_or(Answer::NotAsked, |running| running.answer.clone())
     }
 
+    /// The members of etcd as seen last, and whether nothing was changed since.
+    pub fn survey(&self, plane: &K0sControlPlane) -> Option<(Survey, bool)> {
+        let running = self.0.running();
+        let running = running.get(&key(plane))?;
+        let survey = running.survey.clone()?;
+        let fresh = survey.is_fresh(running.since);
+        Some((survey, fresh))
+    }
+
+    /// A change was made: what was seen before is old.
+    pub fn outdate(&self, plane: &K0sControlPlane) {
+        if let Some(running) = self.0.running().get_mut(&key(plane)) {
+            running.since = Instant::now();
+        }
+    }
+
+    /// Looks at the members so closely from now on, there.
+    pub fn attend(&self, plane: &K0sControlPlane, attention: Attention, places: Places) {
+        if let Some(running) = self.0.running().get_mut(&key(plane)) {
+            let more = attention != running.attention || attention == Attention::Now;
+            running.attention = attention;
+            running.places = places;
+            if attention == Attention::Now {
+                running.awaited = true;
+            }
+            if more {
+                running.hurry.notify_one();
+            }
+        }
+    }
+
     /// Asks from now on, unless that is done already.
     pub fn start(&self, plane: &K0sControlPlane, cluster: ClusterKey) {
         let key = key(plane);
@@ -94,6 +153,8 @@ impl Probes {
         if running.contains_key(&key) {
             return;
         }
+        let hurry = Arc::new(Notify::new());
+        let hurried = hurry.clone();
         let weak = Arc::downgrade(&self.0);
         let reference = ObjectRef::from_obj(plane);
         let (dialer, slot) = (self.0.dialer.clone(), key.clone());
@@ -105,18 +166,31 @@ impl Probes {
                     // Signed by an authority that is not the cluster's any more, or expired: read the Secret again.
                     dialer.forget(&cluster);
                 }
+                let answers = heard.result.is_ok();
                 let changed = course.hear(heard.result);
-                let wait = course.wait();
                 let Some(inner) = weak.upgrade() else { return };
+                let places = inner.set_answer(&slot, &course.answer);
                 if changed {
-                    if let Some(running) = inner.running().get_mut(&slot) {
-                        running.answer = course.answer.clone();
-                    }
                     // Nobody listening means that the controller is going down.
                     let _ = inner.changed.send(reference.clone());
                 }
                 drop(inner);
-                sleep(wait).await;
+                let seen = match places {
+                    Some(places) if answers => Some(survey(&dialer, &cluster, &places).await),
+                    _ => None,
+                };
+                let Some(inner) = weak.upgrade() else { return };
+                let (attention, news) = inner.set_survey(&slot, seen);
+                if news {
+                    let _ = inner.changed.send(reference.clone());
+                }
+                drop(inner);
+                let wait = match attention {
+                    Attention::None | Attention::Calm => course.wait(),
+                    Attention::Close | Attention::Now => course.wait().min(CLOSE),
+                };
+                // What is asked for meanwhile is asked at once.
+                let _ = timeout(wait, hurried.notified()).await;
             }
         })
         .abort_handle();
@@ -124,6 +198,12 @@ impl Probes {
             key,
             Running {
                 answer: Answer::NotAsked,
+                survey: None,
+                attention: Attention::None,
+                places: Places::default(),
+                since: Instant::now(),
+                awaited: false,
+                hurry,
                 task,
             },
         );
@@ -136,6 +216,37 @@ impl Probes {
 }
 
 impl Inner {
+    /// Keeps an answer; returns where members are to be asked, if they are.
+    fn set_answer(&self, slot: &str, answer: &Answer) -> Option<Places> {
+        let mut running = self.running();
+        let running = running.get_mut(slot)?;
+        if running.answer != *answer {
+            running.answer = answer.clone();
+        }
+        (running.attention != Attention::None).then(|| running.places.clone())
+    }
+
+    /// Keeps a survey; returns how closely to look, and whether the control plane is to hear of it.
+    fn set_survey(&self, slot: &str, survey: Option<Survey>) -> (Attention, bool) {
+        let mut running = self.running();
+        let Some(running) = running.get_mut(slot) else {
+            return (Attention::None, false);
+        };
+        let Some(survey) = survey else {
+            return (running.attention, false);
+        };
+        let changed = running
+            .survey
+            .as_ref()
+            .is_none_or(|before| before.members != survey.members);
+        let awaited = running.awaited && survey.is_fresh(running.since);
+        if awaited {
+            running.awaited = false;
+        }
+        running.survey = Some(survey);
+        (running.attention, changed || awaited)
+    }
+
     fn running(&self) -> MutexGuard<'_, HashMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

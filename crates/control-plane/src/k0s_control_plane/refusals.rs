@@ -4,7 +4,7 @@
 //! that are right but not supported yet) is said by a condition, never dropped.
 
 use k0smotron_api::control_plane::v1beta2::K0sControlPlaneSpec;
-use k0smotron_k0s::{cluster_config, version::Version};
+use k0smotron_k0s::{arguments, cluster_config, version::Version};
 
 use super::observed::{Refusal, RefusalKind};
 
@@ -22,6 +22,16 @@ pub fn refusals(spec: &K0sControlPlaneSpec) -> Vec<Refusal> {
     if Version::parse_lenient(&spec.version).is_err() {
         let remedy = "this is no version; set it to one such as v1.36.3+k0s.2";
         refuse(RefusalKind::Invalid, "spec.version", &spec.version, remedy);
+    }
+    if spec.replicas > 1 && arguments::single(&spec.k0s_config_spec.args) {
+        let remedy =
+            "with --single there is one controller and no other can join; set it to 1, or remove --single";
+        refuse(
+            RefusalKind::Invalid,
+            "spec.replicas",
+            &spec.replicas.to_string(),
+            remedy,
+        );
     }
     if spec.machine_template.infrastructure_ref().is_none() {
         let remedy = "name the template of the control plane machines";
@@ -83,7 +93,10 @@ mod tests {
     fn what_cannot_be_followed_is_named() {
         let table = [
             ("version: nonsense", "spec.version"),
-            ("version: v1.36.3, replicas: 3", "spec.replicas"),
+            (
+                "version: v1.36.3, replicas: 3, k0sConfigSpec: {args: [--single]}",
+                "spec.replicas",
+            ),
             (
                 "version: v1.36.3, k0sConfigSpec: {tunneling: {enabled: true}}",
                 "spec.k0sConfigSpec.tunneling.enabled",

@@ -10,8 +10,9 @@ use kube::ResourceExt;
 use super::{
     Error, LOOK_AGAIN,
     apply::Applied,
-    decide::{Live, Membership, Step, Wait},
+    decide::{Live, Step},
     fetch::Inputs,
+    membership::{Membership, Wait},
     observed::Observed,
     status,
 };

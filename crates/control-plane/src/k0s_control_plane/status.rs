@@ -6,7 +6,6 @@ use k0smotron_api::{
     capi::Machine,
     control_plane::v1beta2::{ControlPlaneInitialization, K0sControlPlaneStatus, VersionCount},
     names::{
-        annotations,
         conditions::{reasons, types},
         labels,
     },
@@ -17,9 +16,12 @@ use kube::ResourceExt;
 
 use super::{
     apply::Applied,
-    decide::{Deletion, Leave, Live, Membership, Step, Wait},
+    decide::{Deletion, Leave, Live, Step},
+    etcd_health,
     fetch::Inputs,
+    membership::{Membership, Wait},
     observed::{Answer, Authority, AuthorityState, Observed, RefusalKind},
+    waits,
 };
 
 /// The status after a pass.
@@ -106,7 +108,10 @@ impl<'a> View<'a> {
     /// A Machine without a node never becomes Ready for Cluster API; what we see of it counts then.
     fn is_ready(&self, machine: &Machine, condition: &str) -> bool {
         machine.condition_is_true(condition)
-            || !self.has_nodes() && self.answers && machine.infrastructure_provisioned()
+            || !self.has_nodes()
+                && self.answers
+                && machine.infrastructure_provisioned()
+                && etcd_health::serves(self.observed, &machine.name_any())
     }
 
     fn is_up_to_date(&self, machine: &Machine) -> bool {
@@ -154,6 +159,7 @@ impl<'a> View<'a> {
         self.say_available(conditions);
         self.say_machines(conditions);
         self.say_scaling(conditions);
+        etcd_health::say(self.observed, conditions);
         self.say_deleting(conditions);
         self.say_progress(conditions);
     }
@@ -268,7 +274,18 @@ impl<'a> View<'a> {
                 }
             }
         }
-        conditions.set_false(types::ROLLING_OUT, reasons::NOT_ROLLING_OUT, "");
+        let replaced = self.names(|machine| {
+            let name = machine.name_any();
+            let mut facts = self.observed.machines.iter();
+            facts.any(|facts| facts.name == name && !facts.outdated.is_empty() && !facts.in_place)
+        });
+        match replaced.is_empty() {
+            true => conditions.set_false(types::ROLLING_OUT, reasons::NOT_ROLLING_OUT, ""),
+            false => {
+                let message = format!("to be replaced: {replaced}{}", self.awaited());
+                conditions.set_true(types::ROLLING_OUT, reasons::ROLLING_OUT, message);
+            }
+        }
     }
 
     fn names(&self, wanted: impl Fn(&Machine) -> bool) -> String {
@@ -292,10 +309,12 @@ impl<'a> View<'a> {
             }
             false => conditions.set_false(types::SCALING_UP, reasons::NOT_SCALING_UP, ""),
         }
-        match ends && have > 0 || want < have {
+        let going = self.observed.going().count();
+        match ends && have > 0 || want < have.saturating_add(going) {
             true => {
                 let want = if ends { 0 } else { want };
-                let message = format!("scaling down from {have} to {want} replicas");
+                let have = have.saturating_add(going);
+                let message = format!("scaling down from {have} to {want} replicas{}", self.awaited());
                 conditions.set_true(types::SCALING_DOWN, reasons::SCALING_DOWN, message);
             }
             false => conditions.set_false(types::SCALING_DOWN, reasons::NOT_SCALING_DOWN, ""),
@@ -380,16 +399,12 @@ impl<'a> View<'a> {
                                    from a backup, or delete the Cluster and create it again";
                     return Some(("ControlPlaneLost", message.to_owned()));
                 }
-                Wait::MemberDeleted { name } => {
-                    let message = format!(
-                        "Machine {name} is a member of a control plane that cannot be made smaller yet, and was \
-                         deleted. It is held, because the cluster's data would go with it: delete the Cluster, or \
-                         accept the loss by removing the Machine's annotation {}",
-                        annotations::PRE_TERMINATE_HOOK
-                    );
-                    return Some(("MemberDeleted", message));
+                Wait::OtherStorage => {
+                    let message = "the control plane keeps its data outside k0s' etcd: its machines cannot be changed \
+                                   while it runs; set the spec back";
+                    return Some((reasons::UNSUPPORTED, message.to_owned()));
                 }
-                Wait::Endpoint | Wait::Certificates | Wait::Template(_) | Wait::Gone { .. } => {}
+                _ => {}
             }
         }
         if let Step::Live(live) = self.step
@@ -454,13 +469,12 @@ impl<'a> View<'a> {
             Membership::Wait(Wait::Template(message)) => {
                 Some((reasons::OBJECT_DOES_NOT_EXIST, message.clone()))
             }
-            Membership::Wait(Wait::Gone { name }) => Some((
+            Membership::Wait(wait) => waits::said(wait),
+            Membership::Delete { name, .. } | Membership::Leave { name } => Some((
                 reasons::WAITING_FOR_MACHINES_DELETION,
-                format!("Machine {name} goes before it is replaced"),
+                format!("Machine {name} is leaving"),
             )),
-            Membership::Wait(Wait::Lost | Wait::MemberDeleted { .. })
-            | Membership::Steady
-            | Membership::Create { .. } => None,
+            Membership::Steady | Membership::Create { .. } => None,
         }
     }
 }

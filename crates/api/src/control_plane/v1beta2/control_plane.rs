@@ -140,7 +140,6 @@ impl K0sControlPlaneSpec {
             .is_some_and(|rollout| rollout.after.is_some());
         let naming = self.machine_naming.as_ref();
         Fields::default()
-            .when(self.replicas != 1, format!("spec.replicas: {}", self.replicas))
             .below("spec.k0sConfigSpec", self.k0s_config_spec.unsupported())
             .when(rollout, "spec.rollout.after")
             .when(self.remediation.is_some(), "spec.remediation")

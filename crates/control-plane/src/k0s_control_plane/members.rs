@@ -1,0 +1,75 @@
+//! What is told to k0s about its members: to let one go, and to forget those that are gone.
+//!
+//! k0s does the leaving itself (facts: how members leave): the member's controller shuts down and leaves, or is taken
+//! out by another one once it has been away for minutes.
+
+use k0smotron_api::k0s_objects::{ControlNode, EtcdMember};
+use k0smotron_runtime::{Context, workload::ClusterKey};
+use kube::{
+    Api, Client, Resource,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::Error;
+
+/// The members of a cluster, to be written to.
+pub struct Members(Client);
+
+impl Members {
+    /// # Errors
+    /// There is no kubeconfig, or none that can be used.
+    pub async fn of(cluster: &ClusterKey, context: &Context) -> Result<Self, Error> {
+        let client = context.workloads.client(cluster).await;
+        client.map(Self).map_err(Error::Dial)
+    }
+
+    /// Has k0s take a member out of etcd.
+    ///
+    /// # Errors
+    /// Whatever the workload cluster's API answers; that there is no such member among it.
+    pub async fn take_out(&self, name: &str) -> Result<(), Error> {
+        let api: Api<EtcdMember> = Api::all(self.0.clone());
+        let leave = Patch::Merge(json!({ "spec": { "leave": true } }));
+        let asked = api.patch_metadata(name, &PatchParams::default(), &leave).await;
+        asked
+            .map(drop)
+            .map_err(|source| failed("ask to leave", name, source))
+    }
+
+    /// Removes the ControlNode of a controller that is no member any more.
+    ///
+    /// # Errors
+    /// Whatever the workload cluster's API answers, but not that there is none.
+    pub async fn forget_controller(&self, name: &str) -> Result<(), Error> {
+        remove(&Api::<ControlNode>::all(self.0.clone()), name).await
+    }
+
+    /// Removes the EtcdMember of a member that has left.
+    ///
+    /// # Errors
+    /// Whatever the workload cluster's API answers, but not that there is none.
+    pub async fn forget_member(&self, name: &str) -> Result<(), Error> {
+        remove(&Api::<EtcdMember>::all(self.0.clone()), name).await
+    }
+}
+
+async fn remove<K>(api: &Api<K>, name: &str) -> Result<(), Error>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    match api.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(source) => Err(failed("forget", name, source)),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn failed(verb: &'static str, name: &str, source: kube::Error) -> Error {
+    Error::Member {
+        verb,
+        name: name.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,130 @@
+//! Asks for the members of etcd: what k0s tells of them, and each one's own API server whether its etcd answers.
+//!
+//! etcd itself is reachable from its own host only (facts: how members join and leave). `/readyz/etcd` of an API server
+//! reads through the etcd beside it, which answers only while that one is a voter of a quorum.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
+use k0smotron_api::k0s_objects::EtcdMember;
+use k0smotron_runtime::workload::{ClusterKey, Dialer, api_server_url};
+use kube::{Api, ResourceExt, api::ListParams};
+use tokio::time::{Instant, timeout};
+
+/// How long the list of members may take.
+const LIST: Duration = Duration::from_secs(5);
+/// How long one API server may take. They are asked all at once.
+const HEALTH: Duration = Duration::from_secs(2);
+/// A survey that is older says nothing about now.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// Where the API servers are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    pub port: u16,
+    /// Addresses by name of the Machine.
+    pub addresses: BTreeMap<String, Vec<String>>,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    pub name: String,
+    pub left: bool,
+    pub leaving: bool,
+    pub ready: bool,
+    pub message: String,
+}
+
+/// What was found out.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    pub begun: Instant,
+    /// The members, or why nobody told of them.
+    pub members: Result<Vec<Surveyed>, String>,
+}
+
+impl Survey {
+    /// Whether it tells of what is so after this moment.
+    pub fn is_fresh(&self, since: Instant) -> bool {
+        self.begun > since && self.begun.elapsed() < FRESH
+    }
+}
+
+/// Asks for the members. Bounded.
+pub async fn survey(dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> Survey {
+    let begun = Instant::now();
+    let members = match timeout(LIST, list(dialer, cluster)).await {
+        Ok(Ok(members)) => Ok(join_all(
+            members
+                .iter()
+                .map(|member| look_at(member, dialer, cluster, places)),
+        )
+        .await),
+        Ok(Err(reason)) => Err(reason),
+        Err(_) => Err("the list of EtcdMembers does not come in time".to_owned()),
+    };
+    Survey { begun, members }
+}
+
+/// Lists as a read that a quorum confirms, which is what a list without a version is.
+async fn list(dialer: &Dialer, cluster: &ClusterKey) -> Result<Vec<EtcdMember>, String> {
+    let client = dialer.client(cluster).await.map_err(|error| error.to_string())?;
+    let api: Api<EtcdMember> = Api::all(client);
+    match api.list(&ListParams::default()).await {
+        Ok(members) => Ok(members.items),
+        Err(kube::Error::Api(status)) if status.is_not_found() => {
+            Err("its k0s has no EtcdMembers; update it to v1.31.6 or later".to_owned())
+        }
+        Err(kube::Error::Api(status)) => Err(format!("it answers {status}")),
+        Err(_) => Err("no connection to it can be made".to_owned()),
+    }
+}
+
+async fn look_at(member: &EtcdMember, dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> Surveyed {
+    let name = member.name_any();
+    let status = member.status.clone().unwrap_or_default();
+    // Not known is not left.
+    let left = member.joined() == Some(false);
+    let mut hosts = places.addresses.get(&name).cloned().unwrap_or_default();
+    if !status.peer_address.is_empty() && !hosts.contains(&status.peer_address) {
+        hosts.push(status.peer_address);
+    }
+    let votes = member.joined() == Some(true);
+    Surveyed {
+        left,
+        leaving: member.spec.leave,
+        ready: votes && any_answers(&hosts, places.port, dialer, cluster).await,
+        message: status.message.unwrap_or_default(),
+        name,
+    }
+}
+
+/// Whether the API server answers at one of its addresses.
+async fn any_answers(hosts: &[String], port: u16, dialer: &Dialer, cluster: &ClusterKey) -> bool {
+    let mut tries: FuturesUnordered<_> = hosts
+        .iter()
+        .map(|host| async move {
+            let url = api_server_url(host, port);
+            timeout(HEALTH, answers(&url, dialer, cluster))
+                .await
+                .unwrap_or(false)
+        })
+        .collect();
+    while let Some(answer) = tries.next().await {
+        if answer {
+            return true;
+        }
+    }
+    false
+}
+
+async fn answers(url: &str, dialer: &Dialer, cluster: &ClusterKey) -> bool {
+    let Ok(client) = dialer.client_at(cluster, url).await else {
+        return false;
+    };
+    let Ok(request) = http::Request::get("/readyz/etcd").body(Vec::new()) else {
+        return false;
+    };
+    client.request_text(request).await.is_ok()
+}
