@@ -12,7 +12,10 @@ use k0smotron_api::{
     infrastructure::v1beta2::RemoteMachine,
 };
 use k0smotron_e2e_plane::manifests;
-use k8s_openapi::api::core::v1::{Node, Secret};
+use k8s_openapi::{
+    api::core::v1::{Node, Secret},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{DeleteParams, ListParams},
@@ -224,13 +227,22 @@ impl<'a> WorkloadCluster<'a> {
     }
 
     /// What the objects of the cluster say, for a person who wants to know why nothing moves.
-    async fn report(&self) -> String {
+    pub async fn report(&self) -> String {
         let mut lines = vec![format!("what the objects of {} say:", self.name)];
         if let Ok(machines) = self.machines().await {
             lines.extend(
                 machines
                     .iter()
                     .map(|machine| format!("  Machine {} {}", machine.name_any(), describe(machine))),
+            );
+        }
+        let planes: Api<K0sControlPlane> = Api::namespaced(self.client.clone(), &self.namespace);
+        if let Ok(plane) = planes.get(&self.name).await {
+            let conditions = plane.status.map(|status| status.conditions).unwrap_or_default();
+            lines.extend(
+                conditions
+                    .iter()
+                    .map(|condition| format!("  K0sControlPlane {}", worded(condition))),
             );
         }
         let remote: Api<RemoteMachine> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -247,12 +259,9 @@ impl<'a> WorkloadCluster<'a> {
                 .unwrap_or_default();
             for condition in conditions {
                 lines.push(format!(
-                    "  RemoteMachine {} {}={} {} {}",
+                    "  RemoteMachine {} {}",
                     found.name_any(),
-                    condition.type_,
-                    condition.status,
-                    condition.reason,
-                    condition.message
+                    worded(condition)
                 ));
             }
         }
@@ -262,6 +271,13 @@ impl<'a> WorkloadCluster<'a> {
         ));
         lines.join("\n")
     }
+}
+
+fn worded(condition: &Condition) -> String {
+    format!(
+        "{}={} {} {}",
+        condition.type_, condition.status, condition.reason, condition.message
+    )
 }
 
 fn unreachable() -> Result<Timeline> {

@@ -127,7 +127,8 @@ impl<'a> View<'a> {
                     .unwrap_or(i32::MAX),
             )
         };
-        after.replicas = count(&|_| true);
+        // Those that are on their way out too: who waits for the number waits for their end.
+        after.replicas = Some(i32::try_from(self.inputs.machines.len()).unwrap_or(i32::MAX));
         after.ready_replicas = count(&|machine| self.is_ready(machine, types::READY));
         after.available_replicas = count(&|machine| self.is_ready(machine, types::AVAILABLE));
         after.up_to_date_replicas = count(&|machine| self.is_up_to_date(machine));

@@ -4,28 +4,16 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k0smotron_api::infrastructure::v1beta2::PooledRemoteMachine;
 use k0smotron_e2e_plane::audit::Write;
-use kube::{Api, ResourceExt, api::ListParams};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use super::bad_input;
+use super::{bad_input, delete, with_testbed};
 use crate::{
     cluster::WorkloadCluster,
     progress::{seconds, step},
     quickstart::{self, HOSTS},
-    testbed::{self, Purpose, Testbed},
+    testbed::Testbed,
 };
-
-/// What `make test` runs: quickstart's own code, once.
-pub async fn smoke() -> Result<()> {
-    with_testbed(&HOSTS, async |testbed| {
-        comes_up_and_goes(testbed).await?;
-        println!("passed: 1 passed, 0 failed");
-        Ok(())
-    })
-    .await
-}
 
 /// The whole suite.
 pub async fn all() -> Result<()> {
@@ -43,17 +31,11 @@ pub async fn all() -> Result<()> {
     .await
 }
 
-async fn with_testbed(hosts: &[&str], scenarios: impl AsyncFnOnce(&Testbed) -> Result<()>) -> Result<()> {
-    let instance = Purpose::Suite.instance()?;
-    testbed::down(instance)
-        .await
-        .context("what an earlier run left behind")?;
-    let testbed = Testbed::up(instance, hosts).await?;
-    scenarios(&testbed).await?;
-    testbed::down(instance).await
-}
-
-async fn comes_up_and_goes(testbed: &Testbed) -> Result<()> {
+/// Quickstart's own code, once.
+///
+/// # Errors
+/// With what was not as it should be.
+pub async fn comes_up_and_goes(testbed: &Testbed) -> Result<()> {
     println!("== a cluster comes up and goes");
     let cluster = WorkloadCluster::new(testbed, "smoke")?;
     let timeline = quickstart::create(testbed, &cluster).await?;
@@ -99,23 +81,6 @@ async fn check(testbed: &Testbed, cluster: &WorkloadCluster<'_>) -> Result<()> {
             "{unit} was started {} times on {host}",
             started.trim()
         );
-    }
-    Ok(())
-}
-
-/// Deletes the cluster; hosts are clean and pool slots free after that.
-async fn delete(testbed: &Testbed, cluster: &WorkloadCluster<'_>) -> Result<()> {
-    println!("deleted in {}", seconds(cluster.delete().await?));
-    for machine in &testbed.machines {
-        let left = machine
-            .exec("ls -A /var/lib/k0s 2>/dev/null; ls /etc/systemd/system/k0s*.service 2>/dev/null; pgrep -a k0s || true")
-            .await?;
-        ensure!(left.trim().is_empty(), "left on {}: {left}", machine.name());
-    }
-    let pool: Api<PooledRemoteMachine> = Api::namespaced(testbed.plane.client()?, &cluster.namespace);
-    for entry in pool.list(&ListParams::default()).await? {
-        let reserved = entry.status.as_ref().is_some_and(|status| status.reserved);
-        ensure!(!reserved, "pool entry {} is still reserved", entry.name_any());
     }
     Ok(())
 }

@@ -1,0 +1,92 @@
+//! Control planes of several controllers: they come up, scale, roll and lose members, while somebody writes through the
+//! load balancer in front of them.
+
+mod plane;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use k0smotron_api::control_plane::v1beta2::UpdateStrategy;
+use serde_json::json;
+
+use super::{delete, with_testbed};
+use crate::{progress::seconds, testbed::Testbed};
+
+use plane::ControlPlane;
+
+const HOSTS: [&str; 4] = ["one", "two", "three", "four"];
+
+/// What `make test` runs: three controllers, and one roll of them on their own hosts.
+///
+/// # Errors
+/// With what was not as it should be.
+pub async fn smoke(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
+    println!("== three controllers come up, roll and go");
+    let plane = ControlPlane::create(testbed, "three", hosts, 3, UpdateStrategy::RecreateDeleteFirst).await?;
+    roll(&plane, "delete-first").await?;
+    goes(testbed, plane).await
+}
+
+/// The whole suite.
+///
+/// # Errors
+/// With what was not as it should be.
+pub async fn all() -> Result<()> {
+    with_testbed(&HOSTS, async |testbed| {
+        smoke(testbed, &HOSTS[..3]).await?;
+        scales_and_rolls(testbed).await?;
+        println!("passed: 2 passed, 0 failed");
+        Ok(())
+    })
+    .await
+}
+
+/// One, three, two controllers, and back; every Machine replaced by a new one that comes first.
+async fn scales_and_rolls(testbed: &Testbed) -> Result<()> {
+    println!("== a control plane scales and rolls");
+    let plane = ControlPlane::create(testbed, "scales", &HOSTS, 1, UpdateStrategy::Recreate).await?;
+    for replicas in [3, 1, 3] {
+        let change = async {
+            plane.edit(json!({ "replicas": replicas })).await?;
+            plane.until_settled(replicas).await
+        };
+        let (took, _) = plane.under_load(&format!("scale-{replicas}"), change).await?;
+        println!("  {replicas} controllers after {}", seconds(took));
+        ensure!(
+            plane.members().await? == replicas,
+            "members that are no controllers"
+        );
+    }
+    roll(&plane, "recreate").await?;
+    goes(testbed, plane).await
+}
+
+/// Replaces every Machine.
+async fn roll(plane: &ControlPlane<'_>, run: &str) -> Result<Duration> {
+    let before = plane.machines().await?;
+    let change = async {
+        let commands = json!([format!("echo {run}")]);
+        plane
+            .edit(json!({ "k0sConfigSpec": { "preK0sCommands": commands } }))
+            .await?;
+        plane.until_settled(before.len()).await
+    };
+    let (took, _) = plane.under_load(run, change).await?;
+    let after = plane.machines().await?;
+    ensure!(after.is_disjoint(&before), "not all were replaced: {after:?}");
+    ensure!(
+        plane.members().await? == before.len(),
+        "members that are no controllers"
+    );
+    println!(
+        "  {run}: all of {} replaced after {}",
+        before.len(),
+        seconds(took)
+    );
+    Ok(took)
+}
+
+async fn goes(testbed: &Testbed, plane: ControlPlane<'_>) -> Result<()> {
+    delete(testbed, &plane.cluster).await?;
+    plane.balancer.end().await
+}

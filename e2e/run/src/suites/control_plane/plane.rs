@@ -1,0 +1,226 @@
+//! A control plane of several controllers behind a load balancer, with somebody who writes to it all the time.
+
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use k0smotron_api::control_plane::v1beta2::{K0sControlPlane, UpdateStrategy};
+use k0smotron_e2e_endpoint::{Check, LoadBalancer, Probe, Writer, identity};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{Patch, PatchParams},
+    config::Kubeconfig,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    cluster::WorkloadCluster,
+    k0s,
+    progress::{seconds, until},
+    testbed::Testbed,
+};
+
+const POLL: Duration = Duration::from_millis(250);
+/// Longest that a change may take; far beyond what it takes, so that only a hang meets it.
+const LIMIT: Duration = Duration::from_secs(480);
+const WRITES_PER_SECOND: u32 = 20;
+
+/// A control plane under test.
+pub struct ControlPlane<'a> {
+    pub cluster: WorkloadCluster<'a>,
+    pub balancer: LoadBalancer,
+    planes: Api<K0sControlPlane>,
+    testbed: &'a Testbed,
+}
+
+impl<'a> ControlPlane<'a> {
+    /// Applies a Cluster with so many controllers on the testbed's hosts, and waits until all of them serve. Tells how long
+    /// that took.
+    ///
+    /// # Errors
+    /// With what did not come up, and what the objects say of it.
+    pub async fn create(
+        testbed: &'a Testbed,
+        name: &str,
+        hosts: &[&str],
+        replicas: usize,
+        strategy: UpdateStrategy,
+    ) -> Result<Self> {
+        let addresses = hosts
+            .iter()
+            .map(|host| Ok(testbed.machine(host)?.address()))
+            .collect::<Result<Vec<Ipv4Addr>>>()?;
+        let balancer = LoadBalancer::start(&testbed.network, &addresses).await?;
+        let cluster = WorkloadCluster::new(testbed, name)?;
+        let planes = Api::namespaced(testbed.plane.client()?, &cluster.namespace);
+        let plane = Self {
+            cluster,
+            balancer,
+            planes,
+            testbed,
+        };
+        let manifests = plane.manifests(hosts, replicas, strategy)?;
+        let begun = Instant::now();
+        plane
+            .cluster
+            .create(&manifests, 0, |line| println!("  {line}"))
+            .await?;
+        println!("  API answers after {}", seconds(begun.elapsed()));
+        plane.until_settled(replicas).await?;
+        println!(
+            "  {replicas} controllers serve after {}",
+            seconds(begun.elapsed())
+        );
+        let kubeconfig = plane.kubeconfig().await?;
+        let identity = identity(&kubeconfig)?;
+        plane
+            .balancer
+            .check_with(Check::Readyz { identity: &identity })
+            .await?;
+        Ok(plane)
+    }
+
+    fn manifests(&self, hosts: &[&str], replicas: usize, strategy: UpdateStrategy) -> Result<String> {
+        let key = base64::engine::general_purpose::STANDARD.encode(self.testbed.key.private()?);
+        let strategy = serde_json::to_value(strategy)?;
+        let mut documents = vec![
+            include_str!("cluster.yaml")
+                .replace("REPLICAS", &replicas.to_string())
+                .replace("STRATEGY", strategy.as_str().unwrap_or_default())
+                .replace("DOWNLOAD_URL", &self.testbed.k0s_url())
+                .replace("SSH_KEY", &key)
+                .replace("ENDPOINT", &self.testbed.network.host().to_string()),
+        ];
+        for host in hosts {
+            let address = self.testbed.machine(host)?.address().to_string();
+            documents.push(
+                include_str!("host.yaml")
+                    .replace("HOST", host)
+                    .replace("ADDRESS", &address),
+            );
+        }
+        Ok(documents
+            .join("---\n")
+            .replace("NAME", &self.cluster.name)
+            .replace("VERSION", k0s::VERSION))
+    }
+
+    /// Changes the spec.
+    ///
+    /// # Errors
+    /// When the API server refuses the change.
+    pub async fn edit(&self, spec: Value) -> Result<()> {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.planes
+            .patch(&self.cluster.name, &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+
+    /// Waits until so many Machines, all as asked for, are all members and serve, and nothing else is left.
+    ///
+    /// # Errors
+    /// When that is not so after minutes, with what the objects say.
+    pub async fn until_settled(&self, replicas: usize) -> Result<Duration> {
+        let begun = Instant::now();
+        let wanted = i32::try_from(replicas)?;
+        let settled = until("a settled control plane", LIMIT, POLL, || async {
+            let plane = self.planes.get(&self.cluster.name).await?;
+            let status = plane.status.clone().unwrap_or_default();
+            let counts = [
+                status.replicas,
+                status.ready_replicas,
+                status.available_replicas,
+                status.up_to_date_replicas,
+            ];
+            let seen = status.observed_generation == plane.metadata.generation;
+            let holds = |type_: &str, value: &str| {
+                let mut conditions = status.conditions.iter();
+                conditions.any(|condition| condition.type_ == type_ && condition.status == value)
+            };
+            let healthy = replicas == 1 || holds("EtcdClusterHealthy", "True");
+            let settled = seen && healthy && counts == [Some(wanted); 4] && holds("Available", "True");
+            Ok(settled.then_some(()))
+        });
+        match settled.await {
+            Ok(()) => Ok(begun.elapsed()),
+            Err(error) => Err(error.context(self.cluster.report().await)),
+        }
+    }
+
+    /// Does what it is given while somebody asks and writes through the endpoint all the time; no write that was acknowledged
+    /// may be lost. Returns the longest time without an answer.
+    ///
+    /// # Errors
+    /// What `change` fails with, and the loss of a write.
+    pub async fn under_load<T>(
+        &self,
+        run: &str,
+        change: impl Future<Output = Result<T>>,
+    ) -> Result<(T, Duration)> {
+        let config = config(&self.kubeconfig().await?).await?;
+        let probe = Probe::start(config.clone())?;
+        let writer = Writer::start(config.clone(), "default", run, WRITES_PER_SECOND)?;
+        let changed = change.await;
+        let written = writer.finish().await?;
+        let found = probe.finish().await?;
+        let changed = changed?;
+        let lost = written.lost(Client::try_from(config)?).await?;
+        ensure!(lost.is_empty(), "acknowledged and not there: {lost:?}");
+        ensure!(
+            written.acknowledged() > 0,
+            "nothing was written: {:?}",
+            found.errors
+        );
+        println!(
+            "  {} writes acknowledged, none lost, {} failed; longest time without an answer {:.2} s, {:?}",
+            written.acknowledged(),
+            written.failed,
+            found.longest_gap.as_secs_f64(),
+            found.gaps
+        );
+        Ok((changed, found.longest_gap))
+    }
+
+    /// The names of its Machines.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn machines(&self) -> Result<BTreeSet<String>> {
+        let machines = self.cluster.machines().await?;
+        Ok(machines.iter().map(ResourceExt::name_any).collect())
+    }
+
+    /// Number of members, as etcd itself tells on the hosts that run it. They must agree.
+    ///
+    /// # Errors
+    /// When no host tells, or they do not agree.
+    pub async fn members(&self) -> Result<usize> {
+        let mut told = BTreeSet::new();
+        for machine in &self.testbed.machines {
+            let listed = machine.exec("k0s etcd member-list 2>/dev/null || true").await?;
+            match listed.matches("https://").count() {
+                0 => {}
+                members => {
+                    told.insert(members);
+                }
+            }
+        }
+        ensure!(told.len() == 1, "numbers of etcd members: {told:?}");
+        told.pop_first().context("no host has etcd")
+    }
+
+    async fn kubeconfig(&self) -> Result<String> {
+        let kubeconfig = self.cluster.kubeconfig().await?;
+        kubeconfig.context("the cluster has no kubeconfig")
+    }
+}
+
+async fn config(kubeconfig: &str) -> Result<Config> {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?)
+}
