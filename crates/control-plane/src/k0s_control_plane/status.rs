@@ -69,7 +69,9 @@ struct View<'a> {
     inputs: &'a Inputs,
     observed: &'a Observed,
     step: &'a Step,
-    /// Machines that are not being deleted, one created in this pass among them.
+    /// The Machines, one created in this pass among them.
+    machines: Vec<&'a Machine>,
+    /// Those that are not being deleted.
     active: Vec<&'a Machine>,
     initialized: bool,
     answers: bool,
@@ -82,10 +84,10 @@ impl<'a> View<'a> {
             .created
             .iter()
             .filter(|machine| !known(&machine.name_any()));
-        let active = inputs
-            .machines
+        let machines: Vec<_> = inputs.machines.iter().chain(created).collect();
+        let active = machines
             .iter()
-            .chain(created)
+            .copied()
             .filter(|machine| !machine.is_deleting())
             .collect();
         let answers = matches!(observed.answer, Answer::Yes { .. });
@@ -94,6 +96,7 @@ impl<'a> View<'a> {
             inputs,
             observed,
             step,
+            machines,
             active,
             initialized,
             answers,
@@ -128,7 +131,7 @@ impl<'a> View<'a> {
             )
         };
         // Those that are on their way out too: who waits for the number waits for their end.
-        after.replicas = Some(i32::try_from(self.inputs.machines.len()).unwrap_or(i32::MAX));
+        after.replicas = Some(i32::try_from(self.machines.len()).unwrap_or(i32::MAX));
         after.ready_replicas = count(&|machine| self.is_ready(machine, types::READY));
         after.available_replicas = count(&|machine| self.is_ready(machine, types::AVAILABLE));
         after.up_to_date_replicas = count(&|machine| self.is_up_to_date(machine));

@@ -144,7 +144,10 @@ fn median_of(rounds: &[Figures]) -> Figures {
 }
 
 /// The bench cluster has k0s on its hosts already, so that no download is measured.
-async fn install_binary(testbed: &Testbed) -> Result<()> {
+///
+/// # Errors
+/// When a host cannot be reached.
+pub async fn install_binary(testbed: &Testbed) -> Result<()> {
     let script = format!(
         "curl -sSf {} -o /usr/local/bin/k0s && chmod 0755 /usr/local/bin/k0s",
         testbed.k0s_url()

@@ -1,5 +1,6 @@
 //! Benchmarks: ratios of one run on the same machines, median of three. Absolute times are of this host only.
 
+mod control_plane;
 mod machines;
 
 use anyhow::{Result, bail};
@@ -11,6 +12,7 @@ use anyhow::{Result, bail};
 pub async fn run(name: &str) -> Result<()> {
     match name {
         "machines" => machines::run().await,
-        _ => bail!("there is no benchmark {name:?}; there is machines"),
+        "control-plane" => control_plane::run().await,
+        _ => bail!("there is no benchmark {name:?}; there are machines and control-plane"),
     }
 }

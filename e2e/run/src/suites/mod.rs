@@ -2,7 +2,7 @@
 //! `e2e down <instance>`, clears them away.
 
 mod bad_input;
-mod control_plane;
+pub mod control_plane;
 mod machines;
 
 use anyhow::{Context, Result, bail, ensure};

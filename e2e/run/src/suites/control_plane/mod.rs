@@ -1,7 +1,7 @@
 //! Control planes of several controllers: they come up, scale, roll and lose members, while somebody writes through the
 //! load balancer in front of them.
 
-mod plane;
+pub mod plane;
 
 use std::time::Duration;
 
@@ -45,12 +45,12 @@ pub async fn all() -> Result<()> {
 async fn scales_and_rolls(testbed: &Testbed) -> Result<()> {
     println!("== a control plane scales and rolls");
     let plane = ControlPlane::create(testbed, "scales", &HOSTS, 1, UpdateStrategy::Recreate).await?;
-    for replicas in [3, 1, 3] {
+    for (step, replicas) in (1u8..).zip([3, 1, 3]) {
         let change = async {
             plane.edit(json!({ "replicas": replicas })).await?;
             plane.until_settled(replicas).await
         };
-        let (took, _) = plane.under_load(&format!("scale-{replicas}"), change).await?;
+        let (took, _) = plane.under_load(&format!("scale-{step}"), change).await?;
         println!("  {replicas} controllers after {}", seconds(took));
         ensure!(
             plane.members().await? == replicas,
@@ -61,8 +61,11 @@ async fn scales_and_rolls(testbed: &Testbed) -> Result<()> {
     goes(testbed, plane).await
 }
 
-/// Replaces every Machine.
-async fn roll(plane: &ControlPlane<'_>, run: &str) -> Result<Duration> {
+/// Replaces every Machine under load. Returns how long that took, and the longest time without an answer.
+///
+/// # Errors
+/// With what was not replaced, or lost.
+pub async fn roll(plane: &ControlPlane<'_>, run: &str) -> Result<(Duration, Duration)> {
     let before = plane.machines().await?;
     let change = async {
         let commands = json!([format!("echo {run}")]);
@@ -71,7 +74,7 @@ async fn roll(plane: &ControlPlane<'_>, run: &str) -> Result<Duration> {
             .await?;
         plane.until_settled(before.len()).await
     };
-    let (took, _) = plane.under_load(run, change).await?;
+    let (took, gap) = plane.under_load(run, change).await?;
     let after = plane.machines().await?;
     ensure!(after.is_disjoint(&before), "not all were replaced: {after:?}");
     ensure!(
@@ -83,7 +86,7 @@ async fn roll(plane: &ControlPlane<'_>, run: &str) -> Result<Duration> {
         before.len(),
         seconds(took)
     );
-    Ok(took)
+    Ok((took, gap))
 }
 
 async fn goes(testbed: &Testbed, plane: ControlPlane<'_>) -> Result<()> {

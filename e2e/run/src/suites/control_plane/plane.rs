@@ -29,10 +29,19 @@ const POLL: Duration = Duration::from_millis(250);
 const LIMIT: Duration = Duration::from_secs(480);
 const WRITES_PER_SECOND: u32 = 20;
 
+/// How long it took, counted from the apply.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CameUp {
+    pub api_answers: Duration,
+    pub initialized: Duration,
+    pub all_serve: Duration,
+}
+
 /// A control plane under test.
 pub struct ControlPlane<'a> {
     pub cluster: WorkloadCluster<'a>,
     pub balancer: LoadBalancer,
+    pub came_up: CameUp,
     planes: Api<K0sControlPlane>,
     testbed: &'a Testbed,
 }
@@ -57,23 +66,29 @@ impl<'a> ControlPlane<'a> {
         let balancer = LoadBalancer::start(&testbed.network, &addresses).await?;
         let cluster = WorkloadCluster::new(testbed, name)?;
         let planes = Api::namespaced(testbed.plane.client()?, &cluster.namespace);
-        let plane = Self {
+        let mut plane = Self {
             cluster,
             balancer,
+            came_up: CameUp::default(),
             planes,
             testbed,
         };
         let manifests = plane.manifests(hosts, replicas, strategy)?;
         let begun = Instant::now();
-        plane
+        let timeline = plane
             .cluster
             .create(&manifests, 0, |line| println!("  {line}"))
             .await?;
-        println!("  API answers after {}", seconds(begun.elapsed()));
+        println!("  API answers after {}", seconds(timeline.api_answers));
         plane.until_settled(replicas).await?;
+        plane.came_up = CameUp {
+            api_answers: timeline.api_answers,
+            initialized: timeline.initialized,
+            all_serve: begun.elapsed(),
+        };
         println!(
             "  {replicas} controllers serve after {}",
-            seconds(begun.elapsed())
+            seconds(plane.came_up.all_serve)
         );
         let kubeconfig = plane.kubeconfig().await?;
         let identity = identity(&kubeconfig)?;
