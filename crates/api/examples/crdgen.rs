@@ -1,12 +1,19 @@
-//! Writes the CustomResourceDefinitions to a directory (default `config/crd`), one file each, and removes files of kinds that are no
-//! longer there. `make manifests` runs it; the test `crd_files` compares.
+//! Writes the generated files of a directory (default `config`): the CustomResourceDefinitions into `crd`, one file each, where files
+//! of kinds that are no longer there are removed, and each provider's webhook configurations. `make manifests` runs it; tests compare.
 //!
 //! An example and not a binary, so that building the crate does not choose a Kubernetes version for whoever uses it.
 
 use std::{collections::BTreeMap, error::Error, fs, path::PathBuf};
 
+use k0smotron_api::webhooks::{self, Provider};
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let directory = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "config/crd".to_owned()));
+    let config = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "config".to_owned()));
+    for provider in Provider::ALL {
+        let file = config.join(provider.name()).join("webhooks.yaml");
+        fs::write(file, webhooks::to_yaml(provider)?)?;
+    }
+    let directory = config.join("crd");
     fs::create_dir_all(&directory)?;
     let mut files = BTreeMap::new();
     for crd in k0smotron_api::crds() {

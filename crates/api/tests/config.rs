@@ -8,6 +8,7 @@ mod kustomize;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
+use k0smotron_api::webhooks;
 use serde_json::Value;
 
 const PROVIDERS: [(&str, &str); 3] = [
@@ -57,7 +58,7 @@ fn components_follow_the_contract_of_clusterctl() {
                 name.starts_with("k0smotron-") && name.ends_with(&format!("-{provider}")),
                 "{kind} {name}"
             );
-            let cluster_scoped = kind.starts_with("ClusterRole");
+            let cluster_scoped = kind.starts_with("ClusterRole") || kind.ends_with("WebhookConfiguration");
             assert_eq!(
                 text(object, "/metadata/namespace"),
                 if cluster_scoped { "" } else { "k0smotron" },
@@ -156,15 +157,16 @@ fn names_refer_to_each_other() {
             "/spec/template/spec/serviceAccountName",
         );
         assert!(named("ServiceAccount", account), "{provider}: {account}");
-        for kind in ["RoleBinding", "ClusterRoleBinding"] {
-            let [binding] = of_kind(&objects, kind)[..] else {
-                panic!("one {kind} for {provider}")
-            };
-            assert!(
-                named(text(binding, "/roleRef/kind"), text(binding, "/roleRef/name")),
-                "{provider}: {kind}"
-            );
-            assert_eq!(text(binding, "/subjects/0/name"), account, "{provider}: {kind}");
+        for (kind, count) in [("RoleBinding", 2), ("ClusterRoleBinding", 1)] {
+            let bindings = of_kind(&objects, kind);
+            assert_eq!(bindings.len(), count, "{provider}: {kind}");
+            for binding in bindings {
+                assert!(
+                    named(text(binding, "/roleRef/kind"), text(binding, "/roleRef/name")),
+                    "{provider}: {kind}"
+                );
+                assert_eq!(text(binding, "/subjects/0/name"), account, "{provider}: {kind}");
+            }
         }
     }
 }
@@ -194,6 +196,80 @@ fn roles_are_narrow() {
                 );
             }
         }
+    }
+}
+
+/// API servers are sent to the Service of the provider whose kind it is, and that leads to its pods only.
+#[test]
+fn webhooks_lead_to_their_own_provider() {
+    for (provider, _) in PROVIDERS {
+        let objects = components(provider);
+        let [service] = of_kind(&objects, "Service")[..] else {
+            panic!("one Service for {provider}")
+        };
+        let name = text(service, "/metadata/name");
+        assert_eq!(name, format!("k0smotron-webhook-service-{provider}"));
+        assert_eq!(text(service, "/spec/selector/k0smotron-provider"), provider);
+        let mut asked = BTreeSet::new();
+        for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+            for webhook in of_kind(&objects, kind).into_iter().flat_map(|object| object["webhooks"].as_array().unwrap()) {
+                assert_eq!(text(webhook, "/clientConfig/service/name"), name, "{provider}");
+                asked.insert(text(webhook, "/rules/0/resources/0"));
+            }
+        }
+        for crd in of_kind(&objects, "CustomResourceDefinition") {
+            assert!(asked.contains(text(crd, "/spec/names/plural")), "{provider}: {}", text(crd, "/metadata/name"));
+            if let Some(conversion) = crd.pointer("/spec/conversion/webhook/clientConfig/service/name") {
+                assert_eq!(conversion, name, "{provider}");
+            }
+        }
+    }
+}
+
+/// What the manager writes by name are the names that are installed.
+#[test]
+fn roles_name_what_is_installed() {
+    for (provider, _) in PROVIDERS {
+        let objects = components(provider);
+        let roles = of_kind(&objects, "ClusterRole");
+        let named = |resource: &str, name: &str| {
+            roles.iter().flat_map(|role| role["rules"].as_array().unwrap()).any(|rule| {
+                let has = |field: &str, value: &str| {
+                    rule[field].as_array().is_some_and(|items| items.iter().any(|item| item == value))
+                };
+                has("resources", resource) && has("resourceNames", name) && has("verbs", "patch")
+            })
+        };
+        for (kind, resource) in [
+            ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
+            ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
+            ("CustomResourceDefinition", "customresourcedefinitions"),
+            ("CustomResourceDefinition", "customresourcedefinitions/status"),
+        ] {
+            for object in of_kind(&objects, kind) {
+                let name = text(object, "/metadata/name");
+                assert!(named(resource, name), "{provider}: {resource} {name}");
+            }
+        }
+        let secret = format!("k0smotron-webhook-server-cert-{provider}");
+        assert!(
+            of_kind(&objects, "Role")
+                .iter()
+                .any(|role| role["rules"][0]["resourceNames"][0] == secret.as_str()),
+            "{provider}"
+        );
+    }
+}
+
+#[test]
+fn webhook_files_are_those_of_the_kinds() {
+    for provider in webhooks::Provider::ALL {
+        let file = root().join("config").join(provider.name()).join("webhooks.yaml");
+        assert_eq!(
+            fs::read_to_string(file).unwrap_or_default(),
+            webhooks::to_yaml(provider).unwrap(),
+            "run `make manifests`"
+        );
     }
 }
 

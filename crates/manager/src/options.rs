@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{ArgAction, Parser, ValueEnum};
+use k0smotron_runtime::tls::{Policy, PolicyError};
 use md5::{Digest, Md5};
 
 /// Cluster API providers for k0s: bootstrap, control plane and infrastructure.
@@ -51,13 +52,23 @@ pub struct Options {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value_t = false, require_equals = true, action = ArgAction::Set)]
     pub insecure_diagnostics: bool,
 
-    /// Port of the webhook server.
+    /// Port of the webhook server; 0 for none.
     #[arg(long, default_value_t = 9443)]
     pub webhook_port: u16,
 
-    /// Directory with tls.crt and tls.key of the webhook server.
-    #[arg(long, default_value = "/tmp/k8s-webhook-server/serving-certs")]
-    pub webhook_cert_dir: PathBuf,
+    /// Directory with tls.crt and tls.key of the webhook server; whoever writes them also sets caBundle. Without it the
+    /// manager makes, renews and injects its own, unless the files are mounted at
+    /// /tmp/k8s-webhook-server/serving-certs.
+    #[arg(long)]
+    pub webhook_cert_dir: Option<PathBuf>,
+
+    /// Lowest version of TLS that is served: VersionTLS12 or VersionTLS13.
+    #[arg(long)]
+    pub tls_min_version: Option<String>,
+
+    /// Cipher suites of TLS 1.2 that are served, separated by commas.
+    #[arg(long)]
+    pub tls_cipher_suites: Option<String>,
 
     /// Kubeconfig of the management cluster; the Pod's service account when absent.
     #[arg(long)]
@@ -86,10 +97,6 @@ pub struct Legacy {
     pub metrics_secure: Option<bool>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub enable_http2: Option<bool>,
-    #[arg(long, hide = true)]
-    pub tls_min_version: Option<String>,
-    #[arg(long, hide = true)]
-    pub tls_cipher_suites: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub zap_devel: Option<bool>,
     #[arg(long, hide = true)]
@@ -112,13 +119,29 @@ impl Options {
         }
     }
 
+    /// Where the webhook server's certificate is, when somebody else makes it. The original's Deployments mount theirs
+    /// without naming the directory.
+    pub fn mounted_certificates(&self) -> Option<PathBuf> {
+        const ORIGINAL: &str = "/tmp/k8s-webhook-server/serving-certs";
+        self.webhook_cert_dir.clone().or_else(|| {
+            let directory = PathBuf::from(ORIGINAL);
+            (directory.join("tls.crt").is_file() && directory.join("tls.key").is_file()).then_some(directory)
+        })
+    }
+
+    /// What TLS is served.
+    ///
+    /// # Errors
+    /// When a flag cannot be honoured.
+    pub fn tls(&self) -> Result<Policy, PolicyError> {
+        Policy::parse(self.tls_min_version.as_deref(), self.tls_cipher_suites.as_deref())
+    }
+
     /// The deprecated or meaningless flags that were given.
     pub fn ignored(&self) -> Vec<&'static str> {
         let legacy = &self.legacy;
         [
             ("--enable-http2", legacy.enable_http2.is_some()),
-            ("--tls-min-version", legacy.tls_min_version.is_some()),
-            ("--tls-cipher-suites", legacy.tls_cipher_suites.is_some()),
             ("--zap-devel", legacy.zap_devel.is_some()),
             ("--zap-stacktrace-level", legacy.zap_stacktrace_level.is_some()),
             ("--zap-time-encoding", legacy.zap_time_encoding.is_some()),
@@ -159,6 +182,14 @@ impl Controllers {
     /// there is no Cluster API.
     pub fn run_standalone(&self) -> bool {
         self.run("control-plane") || self.text == "standalone"
+    }
+
+    /// What the names of this installation's objects end with: the original's.
+    pub fn suffix(&self) -> String {
+        match self.text.as_str() {
+            "" | "all" | "standalone" => String::new(),
+            provider => format!("-{provider}"),
+        }
     }
 
     /// Name of the lease: the original's, so that the two never work at once.

@@ -1,23 +1,32 @@
 //! Puts the process together: client, endpoints, leases, controllers.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use futures::{
     FutureExt,
     future::{self, BoxFuture},
 };
-use k0smotron_api::capi::{Cluster, Machine};
+use k0smotron_api::{
+    capi::{Cluster, Machine},
+    webhooks::{KINDS, Kind},
+};
 use k0smotron_runtime::{
     Context, Scope,
+    definitions::Definitions,
     leadership::{self, Candidate},
     server::{self, Readiness},
     shared::Shared,
+    tls::Policy,
+    webhook::{Installation, Schedule, Source, Webhooks},
 };
 use kube::{Client, Config, config::Kubeconfig, runtime::watcher};
+use tokio::sync::watch;
 
 use crate::options::{Controllers, Options};
 
+/// How long requests that are under way are waited for at the end.
+const DRAIN: Duration = Duration::from_secs(5);
 /// Lease of the controller that writes provider IDs: bootstrap and infrastructure both bring it, one of them runs it.
 const PROVIDER_ID_LEASE: &str = "provider-id.k0smotron.io";
 
@@ -50,13 +59,14 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
             .boxed(),
         );
     }
+    let policy = options.tls()?;
     let (address, insecure) = options.diagnostics();
     if let Some(address) = address.0 {
         let routes = server::metrics(context.metrics.clone());
         let serving: BoxFuture<'_, std::io::Result<()>> = if insecure {
             server::serve(address, routes, stop.clone()).boxed()
         } else {
-            server::serve_to_authorized(address, routes, client.clone(), stop.clone()).boxed()
+            server::serve_to_authorized(address, routes, client.clone(), policy.clone(), stop.clone()).boxed()
         };
         endpoints.push(
             async move {
@@ -67,17 +77,82 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
             .boxed(),
         );
     }
+    let definitions = Definitions::watch(&client);
+    let (trusted, is_trusted) = watch::channel(options.webhook_port == 0);
+    if options.webhook_port != 0 {
+        let address = SocketAddr::from(([0; 8], options.webhook_port));
+        let webhooks = webhooks(&options, &context, &candidate.namespace, policy, &definitions);
+        let serving = webhooks.serve(address, trusted, stop.clone());
+        endpoints.push(
+            async move {
+                serving
+                    .await
+                    .with_context(|| format!("webhook server {address}"))
+            }
+            .boxed(),
+        );
+    }
     // Followed while not leading too, so that a new leader knows the world at once.
     let followed = Followed::new(&context);
-    readiness.set(true);
+    tokio::spawn(become_ready(readiness, is_trusted));
 
     let work = lead(&options, &context, client, &candidate, &followed, stop.clone());
     // Nothing to serve is over at once, and no reason to end.
     let serves = !endpoints.is_empty();
+    let mut serving = future::try_join_all(endpoints);
     tokio::select! {
-        result = work => result,
-        result = future::try_join_all(endpoints), if serves => result.map(drop),
+        result = work => result?,
+        result = &mut serving, if serves => return result.map(drop),
     }
+    // The work ended because it was to end: what API servers have asked is still answered.
+    if serves {
+        let _ = tokio::time::timeout(DRAIN, serving).await;
+    }
+    Ok(())
+}
+
+/// Ready once API servers reach and trust the webhooks: before, writes of our kinds fail.
+async fn become_ready(readiness: Readiness, mut is_trusted: watch::Receiver<bool>) {
+    // An error is the end of the webhook server, which is told by itself.
+    if is_trusted.wait_for(|trusted| *trusted).await.is_ok() {
+        readiness.set(true);
+    }
+}
+
+fn webhooks(
+    options: &Options,
+    context: &Context,
+    namespace: &str,
+    policy: Policy,
+    definitions: &Definitions,
+) -> Webhooks {
+    let source = match options.mounted_certificates() {
+        Some(directory) => Source::Files(directory),
+        None => Source::Own(Schedule::default()),
+    };
+    Webhooks {
+        client: context.client.clone(),
+        installation: installation(&options.enable_controller, namespace),
+        source,
+        policy,
+        definitions: definitions.clone(),
+        events: context.events.clone(),
+        metrics: context.metrics.clone(),
+    }
+}
+
+/// The objects that are installed with a manager of these controllers in this namespace.
+pub fn installation(enabled: &Controllers, namespace: &str) -> Installation {
+    Installation {
+        namespace: namespace.to_owned(),
+        suffix: enabled.suffix(),
+        definitions: kinds(enabled).map(Kind::definition).collect(),
+    }
+}
+
+/// The kinds that are installed with a manager of these controllers.
+fn kinds(enabled: &Controllers) -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().filter(|kind| enabled.run(kind.provider.name()))
 }
 
 /// Runs the enabled controllers, under leases if asked to.

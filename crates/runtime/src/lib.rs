@@ -13,11 +13,14 @@
 //! | [`secrets`] | contract Secrets |
 //! | [`workload`] | the one way to talk to workload clusters |
 //! | [`leadership`], [`metrics`], [`server`] | leases, metrics, and the HTTP endpoints of the process |
+//! | [`webhook`], [`tls`] | the webhook server, its certificates, and who is told to trust them |
+//! | [`definitions`] | which CustomResourceDefinitions change |
 
 pub mod apply;
 pub mod conditions;
 pub mod context;
 pub mod controller;
+pub mod definitions;
 pub mod events;
 pub mod leadership;
 pub mod metadata;
@@ -27,6 +30,8 @@ pub mod server;
 pub mod shared;
 pub mod status;
 pub mod tasks;
+pub mod tls;
+pub mod webhook;
 pub mod workload;
 
 pub use context::{Context, Scope};

@@ -23,9 +23,13 @@ use k8s_openapi::api::{
     authorization::v1::{NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
 };
 use kube::{Api, Client, api::PostParams};
+use rustls::{pki_types::PrivatePkcs8KeyDer, sign::CertifiedKey};
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+use crate::{
+    metrics::Metrics,
+    tls::{Certificate, Policy},
+};
 
 /// Whether the process is able to do its work. Cheap to clone.
 #[derive(Clone, Default)]
@@ -85,13 +89,18 @@ pub async fn serve_to_authorized(
     address: SocketAddr,
     routes: Router,
     client: Client,
+    policy: Policy,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let certified =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(std::io::Error::other)?;
-    let certificate = certified.cert.pem().into_bytes();
-    let key = certified.signing_key.serialize_pem().into_bytes();
-    let tls = RustlsConfig::from_pem(certificate, key).await?;
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let key = CertifiedKey::from_der(vec![certified.cert.der().clone()], key.into(), policy.provider())
+        .map_err(std::io::Error::other)?;
+    let certificate = Certificate::default();
+    certificate.set(Arc::new(key));
+    let tls = policy.server_config(&certificate).map_err(std::io::Error::other)?;
+    let tls = RustlsConfig::from_config(tls);
     let handle = Handle::new();
     let ender = handle.clone();
     tokio::spawn(async move {

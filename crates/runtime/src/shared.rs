@@ -39,7 +39,14 @@ where
     _watch: Arc<AbortOnDrop>,
 }
 
-struct AbortOnDrop(JoinHandle<()>);
+/// Ends a task with its last user.
+pub(crate) struct AbortOnDrop(JoinHandle<()>);
+
+impl AbortOnDrop {
+    pub(crate) fn new(task: JoinHandle<()>) -> Self {
+        Self(task)
+    }
+}
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

@@ -43,6 +43,7 @@ struct Patch {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Target {
     kind: String,
+    name: Option<String>,
     /// Only the form `key!=value`.
     label_selector: Option<String>,
 }
@@ -131,7 +132,9 @@ fn selects(target: &Target, object: &Value) -> bool {
                 != Some(value)
         })
     };
-    kind(object) == target.kind && target.label_selector.as_ref().is_none_or(differs)
+    kind(object) == target.kind
+        && target.name.as_deref().is_none_or(|wanted| name(object) == wanted)
+        && target.label_selector.as_ref().is_none_or(differs)
 }
 
 /// Adds prefix and suffix to names, and to the places that refer to a renamed object.
@@ -156,6 +159,18 @@ fn rename(kustomization: &Kustomization, objects: &mut [Value]) {
             "ServiceAccount",
             object.pointer_mut("/spec/template/spec/serviceAccountName"),
         );
+        replace(
+            "Service",
+            object.pointer_mut("/spec/conversion/webhook/clientConfig/service/name"),
+        );
+        for webhook in object
+            .get_mut("webhooks")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            replace("Service", webhook.pointer_mut("/clientConfig/service/name"));
+        }
         let role_kind = object
             .pointer("/roleRef/kind")
             .and_then(Value::as_str)
