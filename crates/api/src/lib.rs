@@ -29,5 +29,6 @@ pub mod names;
 pub mod schema;
 pub mod unsupported;
 pub mod validation;
+pub mod webhooks;
 
 pub use definitions::crds;

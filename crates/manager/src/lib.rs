@@ -5,4 +5,4 @@ pub mod options;
 mod run;
 
 pub use options::Options;
-pub use run::{Followed, controllers, provider_ids, run};
+pub use run::{Followed, controllers, installation, provider_ids, run};

@@ -4,7 +4,10 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{ArgAction, Parser, ValueEnum};
-use k0smotron_runtime::tls::{Policy, PolicyError};
+use k0smotron_runtime::{
+    migration::Skipped,
+    tls::{Policy, PolicyError},
+};
 use md5::{Digest, Md5};
 
 /// Cluster API providers for k0s: bootstrap, control plane and infrastructure.
@@ -69,6 +72,11 @@ pub struct Options {
     /// Cipher suites of TLS 1.2 that are served, separated by commas.
     #[arg(long)]
     pub tls_cipher_suites: Option<String>,
+
+    /// Phases of the migration of stored objects that are left out, separated by commas: All, StorageVersionMigration,
+    /// CleanupManagedFields.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub skip_crd_migration_phases: Skipped,
 
     /// Kubeconfig of the management cluster; the Pod's service account when absent.
     #[arg(long)]

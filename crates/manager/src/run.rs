@@ -15,6 +15,7 @@ use k0smotron_runtime::{
     Context, Scope,
     definitions::Definitions,
     leadership::{self, Candidate},
+    migration::Migration,
     server::{self, Readiness},
     shared::Shared,
     tls::Policy,
@@ -94,9 +95,17 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     }
     // Followed while not leading too, so that a new leader knows the world at once.
     let followed = Followed::new(&context);
-    tokio::spawn(become_ready(readiness, is_trusted));
+    tokio::spawn(become_ready(readiness, is_trusted.clone()));
+    let migration = Migration {
+        client: client.clone(),
+        kinds: kinds(&options.enable_controller).collect(),
+        definitions,
+        events: context.events.clone(),
+        skipped: options.skip_crd_migration_phases,
+        convertible: is_trusted,
+    };
 
-    let work = lead(&options, &context, client, &candidate, &followed, stop.clone());
+    let work = lead(&options, &context, client, &candidate, &followed, migration, stop.clone());
     // Nothing to serve is over at once, and no reason to end.
     let serves = !endpoints.is_empty();
     let mut serving = future::try_join_all(endpoints);
@@ -162,12 +171,16 @@ async fn lead(
     client: Client,
     candidate: &Candidate,
     followed: &Followed,
+    migration: Migration,
     stop: impl Future<Output = ()> + Clone,
 ) -> anyhow::Result<()> {
     let enabled = &options.enable_controller;
+    let controllers = async {
+        tokio::join!(controllers(context, enabled, followed), migration.run());
+    };
     if !options.leader_elect {
         tokio::select! {
-            () = controllers(context, enabled, followed) => {}
+            () = controllers => {}
             () = provider_ids(context, enabled, followed) => {}
             () = stop => {}
         }
@@ -178,7 +191,7 @@ async fn lead(
         client.clone(),
         candidate,
         &lease,
-        controllers(context, enabled, followed),
+        controllers,
         stop.clone(),
     );
     let provider_ids = async {

@@ -14,7 +14,7 @@
 //! | [`workload`] | the one way to talk to workload clusters |
 //! | [`leadership`], [`metrics`], [`server`] | leases, metrics, and the HTTP endpoints of the process |
 //! | [`webhook`], [`tls`] | the webhook server, its certificates, and who is told to trust them |
-//! | [`definitions`] | which CustomResourceDefinitions change |
+//! | [`definitions`], [`migration`] | which CustomResourceDefinitions change, and what older versions have stored |
 
 pub mod apply;
 pub mod conditions;
@@ -25,6 +25,7 @@ pub mod events;
 pub mod leadership;
 pub mod metadata;
 pub mod metrics;
+pub mod migration;
 pub mod secrets;
 pub mod server;
 pub mod shared;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crate::deployed::{self, Overrides};
 use crate::managers::Manager;
 use crate::plane::Plane;
+use crate::webhooks::{Certificates, Server};
 
 const NAMESPACE: &str = "capi-system";
 
@@ -29,7 +30,11 @@ pub(crate) async fn start(plane: &Plane, program: &Path) -> Result<Manager> {
             ),
         ],
         dropped: &[],
-        webhook_port: ports.core_webhook(),
+        webhooks: Server {
+            port: ports.core_webhook(),
+            certificates: Certificates::Plane,
+            failure_policy: None,
+        },
     };
     let deployments = deployed::deployments(&plane.client()?, NAMESPACE).await?;
     let deployment = deployments

@@ -13,7 +13,7 @@ use kube::{Client, ResourceExt};
 use crate::kubeconfig::{self, Credential};
 use crate::plane::Plane;
 use crate::process::Spec;
-use crate::webhooks;
+use crate::webhooks::{self, Server};
 
 /// The manager's container has this name by contract (CT12).
 const CONTAINER: &str = "manager";
@@ -26,7 +26,7 @@ pub(crate) struct Overrides {
     pub(crate) flags: Vec<(&'static str, String)>,
     /// Flags of the Deployment that are left out.
     pub(crate) dropped: &'static [&'static str],
-    pub(crate) webhook_port: u16,
+    pub(crate) webhooks: Server,
 }
 
 /// The Deployments of `namespace`, sorted by name.
@@ -77,13 +77,7 @@ async fn start_named(
         .with_context(|| format!("no container named {CONTAINER}"))?;
 
     for service in services_of(&client, &namespace, &labels).await? {
-        webhooks::redirect(
-            &client,
-            (&namespace, &service),
-            overrides.webhook_port,
-            &plane.pki,
-        )
-        .await?;
+        webhooks::redirect(&client, (&namespace, &service), overrides.webhooks, &plane.pki).await?;
     }
     let kubeconfig = kubeconfig_of(plane, &client, &namespace, name, &pod).await?;
     let mut args = overridden(&arguments(container), overrides);
@@ -224,7 +218,8 @@ fn value_of(variable: &EnvVar, deployment: &Deployment) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Overrides, overridden};
+    use super::{Overrides, Server, overridden};
+    use crate::webhooks::Certificates;
 
     #[test]
     fn our_flags_take_the_place_of_the_deployments() {
@@ -243,7 +238,11 @@ mod tests {
                 ("leader-elect", "false".into()),
             ],
             dropped: &["metrics-addr"],
-            webhook_port: 1,
+            webhooks: Server {
+                port: 1,
+                certificates: Certificates::Own,
+                failure_policy: None,
+            },
         };
         let result = overridden(&args.map(str::to_owned), &overrides);
         assert_eq!(

@@ -28,4 +28,4 @@ mod webhooks;
 
 pub use api_server::{ApiServer, Options};
 pub use plane::Plane;
-pub use ports::Ports;
+pub use ports::{Ports, free as free_port};

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use crate::deployed::{self, Overrides};
 use crate::plane::Plane;
 use crate::wait::Patience;
+use crate::webhooks::{Certificates, Server};
 
 /// Where clusterctl puts our three providers.
 pub const NAMESPACE: &str = "k0smotron";
@@ -27,11 +28,24 @@ pub struct Manager {
 }
 
 /// Runs `binary` once for each of our Deployments and waits until all are ready. What runs already is kept, unless
-/// the binary or the arguments have changed.
+/// the binary or the arguments have changed. Certificates of webhooks are made and injected by the managers themselves.
 ///
 /// # Errors
 /// There is no such Deployment, or a process ends or is not ready within a minute.
 pub async fn start(plane: &Plane, binary: &Path) -> Result<Vec<Manager>> {
+    start_with(plane, binary, Certificates::Own).await
+}
+
+/// As [`start`], for another operator in the place of ours: its certificates are the plane's, and what it does not
+/// serve of our webhooks is ignored.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_other(plane: &Plane, binary: &Path) -> Result<Vec<Manager>> {
+    start_with(plane, binary, Certificates::Plane).await
+}
+
+async fn start_with(plane: &Plane, binary: &Path, certificates: Certificates) -> Result<Vec<Manager>> {
     let binary = binary
         .canonicalize()
         .with_context(|| format!("no manager at {}", binary.display()))?;
@@ -43,20 +57,28 @@ pub async fn start(plane: &Plane, binary: &Path) -> Result<Vec<Manager>> {
     let mut managers = Vec::new();
     for (index, deployment) in deployments.iter().enumerate() {
         let [health, diagnostics, webhook] = plane.ports().manager(index)?;
+        let mut flags = vec![
+            ("health-probe-bind-address", format!("127.0.0.1:{health}")),
+            ("diagnostics-address", format!("127.0.0.1:{diagnostics}")),
+            ("insecure-diagnostics", "true".to_owned()),
+            ("webhook-port", webhook.to_string()),
+        ];
+        if certificates == Certificates::Plane {
+            let directory = plane.pki.webhook_directory().display().to_string();
+            flags.push(("webhook-cert-dir", directory));
+        }
         let overrides = Overrides {
-            flags: vec![
-                ("health-probe-bind-address", format!("127.0.0.1:{health}")),
-                ("diagnostics-address", format!("127.0.0.1:{diagnostics}")),
-                ("insecure-diagnostics", "true".to_owned()),
-                ("webhook-port", webhook.to_string()),
-                (
-                    "webhook-cert-dir",
-                    plane.pki.webhook_directory().display().to_string(),
-                ),
-            ],
+            flags,
             // The deprecated way to say what the diagnostics flags say.
             dropped: &["metrics-bind-address", "metrics-secure"],
-            webhook_port: webhook,
+            webhooks: Server {
+                port: webhook,
+                certificates,
+                failure_policy: Some(match certificates {
+                    Certificates::Own => "Fail",
+                    Certificates::Plane => "Ignore",
+                }),
+            },
         };
         let name = deployed::start(plane, deployment, &binary, &overrides).await?;
         managers.push(Manager::new(name, health, diagnostics));
@@ -173,7 +195,10 @@ impl Manager {
 }
 
 /// The body of an answer 200 from 127.0.0.1; HTTP/1.0, so that it is neither chunked nor kept alive.
-async fn get(port: u16, path: &str) -> Result<String> {
+///
+/// # Errors
+/// There is no such answer.
+pub async fn get(port: u16, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream
         .write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())

@@ -76,7 +76,10 @@ impl Ports {
 }
 
 /// A port of 127.0.0.1 that nobody listens on at the moment.
-pub(crate) fn free() -> Result<u16> {
+///
+/// # Errors
+/// There is none.
+pub fn free() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())
 }

@@ -16,16 +16,34 @@ use serde_json::{Value, json};
 
 use crate::pki::Pki;
 
+/// Who makes the certificate of a webhook server, and tells the API server to trust it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Certificates {
+    /// The plane, as cert-manager would.
+    Plane,
+    /// The manager itself.
+    Own,
+}
+
+/// A manager that serves webhooks as a process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    pub(crate) certificates: Certificates,
+    /// Set where it is not to be as installed: `Ignore` for a manager that does not serve all that is asked.
+    pub(crate) failure_policy: Option<&'static str>,
+}
+
 /// Wherever a webhook or CRD conversion names `service` (namespace, name), names `https://127.0.0.1:<port>` instead.
 ///
-/// What has been changed already names no Service any more, so this can be repeated.
-pub(crate) async fn redirect(client: &Client, service: (&str, &str), port: u16, pki: &Pki) -> Result<()> {
-    let ca = fs::read(pki.ca()).context("cannot read the CA of the plane")?;
-    let target = Target {
-        service,
-        port,
-        ca: STANDARD.encode(ca),
+/// What has been changed already names no Service any more, so this can be repeated, and for another manager at the
+/// same port.
+pub(crate) async fn redirect(client: &Client, service: (&str, &str), server: Server, pki: &Pki) -> Result<()> {
+    let ca = match server.certificates {
+        Certificates::Plane => Some(STANDARD.encode(fs::read(pki.ca()).context("cannot read the CA of the plane")?)),
+        Certificates::Own => None,
     };
+    let target = Target { service, server, ca };
     for resource in [
         ApiResource::erase::<MutatingWebhookConfiguration>(&()),
         ApiResource::erase::<ValidatingWebhookConfiguration>(&()),
@@ -45,36 +63,53 @@ pub(crate) async fn redirect(client: &Client, service: (&str, &str), port: u16, 
 
 struct Target<'a> {
     service: (&'a str, &'a str),
-    port: u16,
-    ca: String,
+    server: Server,
+    /// Whom to trust; what is there stays when the manager says it itself.
+    ca: Option<String>,
 }
 
 impl Target<'_> {
     /// The merge patch that redirects `object`, a webhook configuration or a CRD; none if there is nothing to do.
     fn patch(&self, object: &Value) -> Option<Value> {
         if let Some(conversion) = object.pointer("/spec/conversion/webhook/clientConfig") {
-            let mut config = self.redirected(conversion)?;
+            let mut config = self.redirected(conversion).filter(|config| config != conversion)?;
             config.as_object_mut()?.insert("service".into(), Value::Null);
             return Some(json!({ "spec": { "conversion": { "webhook": { "clientConfig": config } } } }));
         }
-        let mut webhooks = object.get("webhooks")?.clone();
-        let mut changed = false;
+        let before = object.get("webhooks")?;
+        let mut webhooks = before.clone();
         for webhook in webhooks.as_array_mut()? {
-            let config = webhook.get_mut("clientConfig")?;
-            if let Some(redirected) = self.redirected(config) {
-                *config = redirected;
-                changed = true;
+            let Some(config) = webhook.get("clientConfig").and_then(|config| self.redirected(config)) else {
+                continue;
+            };
+            let webhook = webhook.as_object_mut()?;
+            webhook.insert("clientConfig".into(), config);
+            if let Some(policy) = self.server.failure_policy {
+                webhook.insert("failurePolicy".into(), policy.into());
             }
         }
-        changed.then(|| json!({ "webhooks": webhooks }))
+        (&webhooks != before).then(|| json!({ "webhooks": webhooks }))
     }
 
+    /// The configuration as it should be, if it leads to this manager.
     fn redirected(&self, config: &Value) -> Option<Value> {
-        let service = config.get("service").filter(|service| !service.is_null())?;
-        let field = |name| service.get(name).and_then(Value::as_str).unwrap_or_default();
-        let path = field("path");
-        ((field("namespace"), field("name")) == self.service)
-            .then(|| json!({ "url": format!("https://127.0.0.1:{}{path}", self.port), "caBundle": self.ca }))
+        let base = format!("https://127.0.0.1:{}", self.server.port);
+        let url = match config.get("service").filter(|service| !service.is_null()) {
+            Some(service) => {
+                let field = |name| service.get(name).and_then(Value::as_str).unwrap_or_default();
+                ((field("namespace"), field("name")) == self.service).then(|| format!("{base}{}", field("path")))?
+            }
+            None => {
+                let url = config.get("url").and_then(Value::as_str)?;
+                url.starts_with(&format!("{base}/")).then(|| url.to_owned())?
+            }
+        };
+        let mut redirected = json!({ "url": url });
+        let trusted = self.ca.clone().map(Value::from);
+        if let Some(ca) = trusted.or_else(|| config.get("caBundle").cloned()) {
+            redirected.as_object_mut()?.insert("caBundle".into(), ca);
+        }
+        Some(redirected)
     }
 }
 
@@ -82,13 +117,19 @@ impl Target<'_> {
 mod tests {
     use serde_json::json;
 
-    use super::Target;
+    use super::{Certificates, Server, Target};
 
-    const TARGET: Target<'_> = Target {
-        service: ("capi-system", "hook"),
-        port: 20_110,
-        ca: String::new(),
-    };
+    fn target(certificates: Certificates) -> Target<'static> {
+        Target {
+            service: ("capi-system", "hook"),
+            server: Server {
+                port: 20_110,
+                certificates,
+                failure_policy: None,
+            },
+            ca: (certificates == Certificates::Plane).then(|| "Y2E=".to_owned()),
+        }
+    }
 
     #[test]
     fn webhooks_of_the_service_are_redirected_and_others_kept() {
@@ -96,27 +137,41 @@ mod tests {
         let other = json!({"service": {"namespace": "default", "name": "hook", "path": "/validate"}});
         let object =
             json!({"webhooks": [{"name": "a", "clientConfig": mine}, {"name": "b", "clientConfig": other}]});
-        let patch = TARGET.patch(&object).unwrap();
+        let target = target(Certificates::Plane);
+        let patch = target.patch(&object).unwrap();
         assert_eq!(
-            patch["webhooks"][0]["clientConfig"]["url"],
-            "https://127.0.0.1:20110/validate"
+            patch["webhooks"][0]["clientConfig"],
+            json!({"url": "https://127.0.0.1:20110/validate", "caBundle": "Y2E="})
         );
         assert_eq!(patch["webhooks"][0]["name"], "a");
         assert_eq!(patch["webhooks"][1]["clientConfig"], other);
-        assert_eq!(TARGET.patch(&patch), None);
+        assert_eq!(target.patch(&patch), None);
     }
 
     #[test]
     fn conversion_is_redirected() {
         let service = json!({"namespace": "capi-system", "name": "hook", "path": "/convert"});
         let object = json!({"spec": {"conversion": {"webhook": {"clientConfig": {"service": service}}}}});
-        let patch = TARGET.patch(&object).unwrap();
+        let target = target(Certificates::Plane);
+        let patch = target.patch(&object).unwrap();
         let config = &patch["spec"]["conversion"]["webhook"]["clientConfig"];
         assert_eq!(config["url"], "https://127.0.0.1:20110/convert");
         assert!(config["service"].is_null());
         assert_eq!(
-            TARGET.patch(&json!({"spec": {"conversion": {"strategy": "None"}}})),
+            target.patch(&json!({"spec": {"conversion": {"strategy": "None"}}})),
             None
         );
+    }
+
+    #[test]
+    fn what_a_manager_has_injected_stays_until_another_takes_its_place() {
+        let config = json!({"url": "https://127.0.0.1:20110/a", "caBundle": "b3du"});
+        let object = json!({"webhooks": [{"name": "a", "clientConfig": config, "failurePolicy": "Fail"}]});
+        assert_eq!(target(Certificates::Own).patch(&object), None);
+        let mut other = target(Certificates::Plane);
+        other.server.failure_policy = Some("Ignore");
+        let patch = other.patch(&object).unwrap();
+        assert_eq!(patch["webhooks"][0]["clientConfig"]["caBundle"], "Y2E=");
+        assert_eq!(patch["webhooks"][0]["failurePolicy"], "Ignore");
     }
 }

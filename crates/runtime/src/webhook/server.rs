@@ -25,7 +25,7 @@ use k0smotron_api::{
 };
 use kube::{
     Client,
-    core::{DynamicObject, Status, admission::AdmissionReview, conversion::ConversionReview},
+    core::{DynamicObject, Status, admission::AdmissionReview},
 };
 use rustls::ServerConfig;
 use serde::{Serialize, de::DeserializeOwned};
@@ -127,18 +127,22 @@ async fn bounded(State(state): State<Answering>, request: Request, next: Next) -
 
 async fn convert(body: Bytes) -> Response {
     // Thousands of objects take a second: not on a thread that others wait for.
-    blocking(move || answer(&body, |review: ConversionReview| conversion::review(&review))).await
+    blocking(move || match conversion::answer(&body) {
+        Ok(answer) => Ok(json(answer)),
+        Err(error) => Err((StatusCode::BAD_REQUEST, error.to_string()).into_response()),
+    })
+    .await
 }
 
 async fn mutate(body: Bytes) -> Response {
-    blocking(move || answer(&body, validation::default)).await
+    blocking(move || Ok(encode(&validation::defaulting(decode(&body)?)))).await
 }
 
 async fn validate(State(state): State<Answering>, body: Bytes) -> Response {
     let judged = blocking_value(move || {
         let review: AdmissionReview<DynamicObject> = decode(&body)?;
         let trials = trials(&review);
-        Ok((validation::review(review), trials))
+        Ok((validation::admission(review), trials))
     })
     .await;
     let (mut review, trials) = match judged {
@@ -184,13 +188,6 @@ fn judge(review: &mut AdmissionReview<DynamicObject>, field: &str, outcome: Outc
     }
 }
 
-fn answer<Request: DeserializeOwned, Answer: Serialize>(
-    body: &Bytes,
-    answer: impl FnOnce(Request) -> Answer,
-) -> Result<Response, Response> {
-    Ok(encode(&answer(decode(body)?)))
-}
-
 fn decode<Review: DeserializeOwned>(body: &Bytes) -> Result<Review, Response> {
     serde_json::from_slice(body)
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("not a review: {error}")).into_response())
@@ -198,9 +195,13 @@ fn decode<Review: DeserializeOwned>(body: &Bytes) -> Result<Review, Response> {
 
 fn encode(review: &impl Serialize) -> Response {
     match serde_json::to_vec(review) {
-        Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
+        Ok(body) => json(body),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+fn json(body: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 async fn blocking(work: impl FnOnce() -> Result<Response, Response> + Send + 'static) -> Response {

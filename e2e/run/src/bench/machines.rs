@@ -71,7 +71,7 @@ pub async fn run() -> Result<()> {
         .await?;
         rounds.entry("k0smotron").or_default().push(figures);
         if let Some(upstream) = &upstream {
-            managers::start(&testbed.plane, upstream).await?;
+            managers::start_other(&testbed.plane, upstream).await?;
             let figures = step(
                 &format!("round {round}: other operator"),
                 through_cluster_api(&testbed, round),

@@ -1,0 +1,183 @@
+//! Objects that an older release has stored, taken over: stored as v1beta2, owned at v1beta2, and written by v1beta2 clients
+//! while no manager runs.
+
+// clippy.toml allows these in test functions; the functions that they call are meant too.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use k0smotron_api::conversion::{Version, convert};
+use k0smotron_e2e_api_tests::served::{Served, api_of, apply, namespace, until};
+use k0smotron_e2e_plane::manifests;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceConversion, CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DynamicObject, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+const OBSERVED: &str = "crd-migration.cluster.x-k8s.io/observed-generation";
+
+/// The definitions of a release that stored v1beta1 and converted nothing.
+fn as_of_old(definitions: &[CustomResourceDefinition]) -> Vec<CustomResourceDefinition> {
+    let mut old = definitions.to_vec();
+    for definition in &mut old {
+        definition.spec.conversion = Some(CustomResourceConversion {
+            strategy: "None".to_owned(),
+            webhook: None,
+        });
+        for version in &mut definition.spec.versions {
+            version.storage = version.name == "v1beta1";
+        }
+    }
+    old
+}
+
+/// What users wrote then, one of each kind.
+fn documents() -> Vec<Value> {
+    let worker = json!({
+        "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta2",
+        "kind": "K0sWorkerConfig",
+        "metadata": { "name": "worker" },
+        "spec": { "version": "v1.34.2+k0s.0", "preK0sCommands": ["true"] },
+    });
+    let template = json!({
+        "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta2",
+        "kind": "K0sWorkerConfigTemplate",
+        "metadata": { "name": "template" },
+        "spec": { "template": { "spec": { "version": "v1.34.2+k0s.0", "preK0sCommands": ["true"] } } },
+    });
+    let machine = json!({
+        "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta2",
+        "kind": "PooledRemoteMachine",
+        "metadata": { "name": "host" },
+        "spec": {
+            "pool": "workers",
+            "machine": {
+                "address": "10.0.0.1", "port": 22, "user": "root", "cleanUpCommands": ["true"],
+                "sshKeyRef": { "name": "key" },
+            },
+        },
+    });
+    let control_plane = json!({
+        "apiVersion": "controlplane.cluster.x-k8s.io/v1beta2",
+        "kind": "K0sControlPlane",
+        "metadata": { "name": "control-plane" },
+        "spec": {
+            "version": "v1.34.2+k0s.0",
+            "k0sConfigSpec": { "preK0sCommands": ["true"] },
+            "machineTemplate": { "infrastructureRef": {
+                "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta2", "kind": "RemoteMachineTemplate", "name": "x",
+            } },
+        },
+    });
+    vec![worker, template, machine, control_plane]
+}
+
+fn versions_of_owners(object: &DynamicObject) -> Vec<String> {
+    let owners = object.managed_fields().iter();
+    owners.filter_map(|owner| owner.api_version.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
+    let served = Served::start().await?;
+    let client = served.server.client()?;
+    manifests::apply_definitions(&client, &as_of_old(&served.definitions())).await?;
+    namespace(&client, "fleet").await?;
+    for document in documents() {
+        let old = convert(document, Version::V1Beta1)?;
+        apply(&client, &old, "fleet", "gitops").await?;
+    }
+    // More than a page of one kind.
+    for index in 0..130 {
+        let mut worker = convert(documents().remove(0), Version::V1Beta1)?;
+        worker["metadata"]["name"] = json!(format!("worker-{index}"));
+        apply(&client, &worker, "fleet", "gitops").await?;
+    }
+
+    served.install().await?;
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let workers = definitions.get("k0sworkerconfigs.bootstrap.cluster.x-k8s.io").await?;
+    ensure!(
+        workers.status.as_ref().unwrap().stored_versions.as_ref().unwrap() == &["v1beta1", "v1beta2"],
+        "both versions are stored: {:?}",
+        workers.status
+    );
+    // Without a manager nobody reads what is stored as v1beta1: what follows is not there for nothing.
+    ensure!(
+        api_of(&client, &documents()[0], "fleet")?.get("worker").await.is_err(),
+        "somebody converts"
+    );
+
+    let manager = served.manager()?;
+    manager.ready().await?;
+    until("every definition stores v1beta2 only", async || {
+        let all = definitions.list(&Default::default()).await?;
+        let done = all.iter().filter(|definition| definition.spec.group.contains("k0smotron") || definition.spec.group.ends_with("cluster.x-k8s.io")).all(|definition| {
+            let stored = definition.status.as_ref().and_then(|status| status.stored_versions.clone());
+            let generation = definition.metadata.generation.unwrap_or_default().to_string();
+            stored.is_some_and(|stored| stored == ["v1beta2"]) && definition.annotations().get(OBSERVED) == Some(&generation)
+        });
+        Ok(done.then_some(()))
+    })
+    .await?;
+    for document in documents() {
+        owned_at_v1beta2(&client, &document).await?;
+    }
+
+    // Somebody who still writes v1beta1 is followed.
+    let mut late = convert(documents().remove(0), Version::V1Beta1)?;
+    late["spec"]["preK0sCommands"] = Value::Null;
+    late["spec"]["postStartCommands"] = json!(["false"]);
+    apply(&client, &late, "fleet", "late").await?;
+    owned_at_v1beta2(&client, &documents()[0]).await?;
+
+    drop(manager);
+    writes_at_v1beta2(&client).await
+}
+
+async fn owned_at_v1beta2(client: &Client, document: &Value) -> Result<()> {
+    let name = document["metadata"]["name"].as_str().unwrap();
+    let api = api_of(client, document, "fleet")?;
+    let object = until("owners are moved", async || {
+        let object = api.get(name).await?;
+        let moved = versions_of_owners(&object).iter().all(|version| version.ends_with("/v1beta2"));
+        Ok(moved.then_some(object))
+    })
+    .await?;
+    // Ownership is kept, at the new place of the field.
+    let owner = object
+        .managed_fields()
+        .iter()
+        .find(|owner| owner.manager.as_deref() == Some("gitops"));
+    let fields = owner.and_then(|owner| owner.fields_v1.clone()).map(|fields| fields.0.to_string()).unwrap_or_default();
+    ensure!(fields.contains("f:spec"), "{name}: gitops owns {fields}");
+    Ok(())
+}
+
+/// No manager runs: whoever speaks v1beta2 reads, applies and reports as if one did.
+async fn writes_at_v1beta2(client: &Client) -> Result<()> {
+    for document in documents() {
+        let name = document["metadata"]["name"].as_str().unwrap();
+        let api = api_of(client, &document, "fleet")?;
+        api.get(name).await?;
+        let labels = json!({
+            "apiVersion": document["apiVersion"], "kind": document["kind"],
+            "metadata": { "name": name, "labels": { "written": "without-a-manager" }, "finalizers": ["k0smotron.io/test"] },
+        });
+        api.patch(name, &PatchParams::apply("other").force(), &Patch::Apply(&labels)).await?;
+        let finalizers = json!({ "metadata": { "finalizers": [] } });
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&finalizers)).await?;
+        if document["kind"] == "K0sWorkerConfig" {
+            let status = json!({ "status": { "dataSecretName": "written" } });
+            api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await?;
+        }
+        api.delete(name, &Default::default()).await?;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    Ok(())
+}
