@@ -11,9 +11,6 @@ use kube::CustomResourceExt;
 
 use crate::{bootstrap, control_plane, infrastructure, k0smotron, schema};
 
-/// Whether versions are converted by our webhook server. Without it the API server only rewrites `apiVersion`.
-const CONVERTED_BY_WEBHOOK: bool = false;
-
 /// Every CustomResourceDefinition that k0smotron installs, ordered by name.
 ///
 /// The schemas are tidied (see [`schema::tidy`]) so that they read like the ones of other Cluster API providers.
@@ -97,7 +94,7 @@ fn both(
         version
     });
     v1beta2.spec.versions = served.chain(v1beta2.spec.versions).collect();
-    v1beta2.spec.conversion = CONVERTED_BY_WEBHOOK.then(conversion);
+    v1beta2.spec.conversion = Some(conversion());
     v1beta2
 }
 

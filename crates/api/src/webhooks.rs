@@ -79,20 +79,85 @@ const INFRASTRUCTURE: &str = "infrastructure.cluster.x-k8s.io";
 
 /// Every kind.
 pub const KINDS: [Kind; 14] = [
-    kind(BOOTSTRAP, "K0sControllerConfig", "k0scontrollerconfigs", Provider::Bootstrap),
-    kind(BOOTSTRAP, "K0sWorkerConfig", "k0sworkerconfigs", Provider::Bootstrap),
-    kind(BOOTSTRAP, "K0sWorkerConfigTemplate", "k0sworkerconfigtemplates", Provider::Bootstrap),
-    kind(CONTROL_PLANE, "K0sControlPlane", "k0scontrolplanes", Provider::ControlPlane),
-    kind(CONTROL_PLANE, "K0sControlPlaneTemplate", "k0scontrolplanetemplates", Provider::ControlPlane),
-    defaulted(kind(CONTROL_PLANE, "K0smotronControlPlane", "k0smotroncontrolplanes", Provider::ControlPlane)),
-    kind(CONTROL_PLANE, "K0smotronControlPlaneTemplate", "k0smotroncontrolplanetemplates", Provider::ControlPlane),
+    kind(
+        BOOTSTRAP,
+        "K0sControllerConfig",
+        "k0scontrollerconfigs",
+        Provider::Bootstrap,
+    ),
+    kind(
+        BOOTSTRAP,
+        "K0sWorkerConfig",
+        "k0sworkerconfigs",
+        Provider::Bootstrap,
+    ),
+    kind(
+        BOOTSTRAP,
+        "K0sWorkerConfigTemplate",
+        "k0sworkerconfigtemplates",
+        Provider::Bootstrap,
+    ),
+    kind(
+        CONTROL_PLANE,
+        "K0sControlPlane",
+        "k0scontrolplanes",
+        Provider::ControlPlane,
+    ),
+    kind(
+        CONTROL_PLANE,
+        "K0sControlPlaneTemplate",
+        "k0scontrolplanetemplates",
+        Provider::ControlPlane,
+    ),
+    defaulted(kind(
+        CONTROL_PLANE,
+        "K0smotronControlPlane",
+        "k0smotroncontrolplanes",
+        Provider::ControlPlane,
+    )),
+    kind(
+        CONTROL_PLANE,
+        "K0smotronControlPlaneTemplate",
+        "k0smotroncontrolplanetemplates",
+        Provider::ControlPlane,
+    ),
     defaulted(kind(HOSTED, "Cluster", "clusters", Provider::ControlPlane)),
-    kind(HOSTED, "JoinTokenRequest", "jointokenrequests", Provider::ControlPlane),
-    kind(INFRASTRUCTURE, "PooledRemoteMachine", "pooledremotemachines", Provider::Infrastructure),
-    kind(INFRASTRUCTURE, "RemoteCluster", "remoteclusters", Provider::Infrastructure),
-    kind(INFRASTRUCTURE, "RemoteClusterTemplate", "remoteclustertemplates", Provider::Infrastructure),
-    kind(INFRASTRUCTURE, "RemoteMachine", "remotemachines", Provider::Infrastructure),
-    kind(INFRASTRUCTURE, "RemoteMachineTemplate", "remotemachinetemplates", Provider::Infrastructure),
+    kind(
+        HOSTED,
+        "JoinTokenRequest",
+        "jointokenrequests",
+        Provider::ControlPlane,
+    ),
+    kind(
+        INFRASTRUCTURE,
+        "PooledRemoteMachine",
+        "pooledremotemachines",
+        Provider::Infrastructure,
+    ),
+    kind(
+        INFRASTRUCTURE,
+        "RemoteCluster",
+        "remoteclusters",
+        Provider::Infrastructure,
+    ),
+    kind(
+        INFRASTRUCTURE,
+        "RemoteClusterTemplate",
+        "remoteclustertemplates",
+        Provider::Infrastructure,
+    ),
+    kind(
+        INFRASTRUCTURE,
+        "RemoteMachine",
+        "remotemachines",
+        Provider::Infrastructure,
+    ),
+    kind(
+        INFRASTRUCTURE,
+        "RemoteMachineTemplate",
+        "remotemachinetemplates",
+        Provider::Infrastructure,
+    ),
 ];
 
 impl Kind {
@@ -144,7 +209,9 @@ impl Kind {
     /// nothing that is being deleted waits for one.
     fn conditions(&self) -> Vec<MatchCondition> {
         let changed = |field: &str| {
-            format!("has(object.{field}) != has(oldObject.{field}) || has(object.{field}) && object.{field} != oldObject.{field}")
+            format!(
+                "has(object.{field}) != has(oldObject.{field}) || has(object.{field}) && object.{field} != oldObject.{field}"
+            )
         };
         let mut expression = format!("request.operation == 'CREATE' || {}", changed("spec"));
         // Fields that the original moved into annotations.
@@ -156,7 +223,10 @@ impl Kind {
             expression,
         };
         vec![
-            condition("not-being-deleted", "!has(object.metadata.deletionTimestamp)".to_owned()),
+            condition(
+                "not-being-deleted",
+                "!has(object.metadata.deletionTimestamp)".to_owned(),
+            ),
             condition("changed", expression),
         ]
     }
@@ -257,7 +327,10 @@ mod tests {
             worker.validating_path(),
             "/validate-bootstrap-cluster-x-k8s-io-v1beta2-k0sworkerconfig"
         );
-        assert_eq!(worker.webhook("validate"), "validate-k0sworkerconfig-v1beta2.k0smotron.io");
+        assert_eq!(
+            worker.webhook("validate"),
+            "validate-k0sworkerconfig-v1beta2.k0smotron.io"
+        );
         let cluster = find("Cluster");
         assert_eq!(cluster.mutating_path(), "/mutate-k0smotron-io-v1beta2-cluster");
         assert_eq!(

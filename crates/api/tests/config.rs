@@ -212,13 +212,20 @@ fn webhooks_lead_to_their_own_provider() {
         assert_eq!(text(service, "/spec/selector/k0smotron-provider"), provider);
         let mut asked = BTreeSet::new();
         for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
-            for webhook in of_kind(&objects, kind).into_iter().flat_map(|object| object["webhooks"].as_array().unwrap()) {
+            for webhook in of_kind(&objects, kind)
+                .into_iter()
+                .flat_map(|object| object["webhooks"].as_array().unwrap())
+            {
                 assert_eq!(text(webhook, "/clientConfig/service/name"), name, "{provider}");
                 asked.insert(text(webhook, "/rules/0/resources/0"));
             }
         }
         for crd in of_kind(&objects, "CustomResourceDefinition") {
-            assert!(asked.contains(text(crd, "/spec/names/plural")), "{provider}: {}", text(crd, "/metadata/name"));
+            assert!(
+                asked.contains(text(crd, "/spec/names/plural")),
+                "{provider}: {}",
+                text(crd, "/metadata/name")
+            );
             if let Some(conversion) = crd.pointer("/spec/conversion/webhook/clientConfig/service/name") {
                 assert_eq!(conversion, name, "{provider}");
             }
@@ -233,16 +240,24 @@ fn roles_name_what_is_installed() {
         let objects = components(provider);
         let roles = of_kind(&objects, "ClusterRole");
         let named = |resource: &str, name: &str| {
-            roles.iter().flat_map(|role| role["rules"].as_array().unwrap()).any(|rule| {
-                let has = |field: &str, value: &str| {
-                    rule[field].as_array().is_some_and(|items| items.iter().any(|item| item == value))
-                };
-                has("resources", resource) && has("resourceNames", name) && has("verbs", "patch")
-            })
+            roles
+                .iter()
+                .flat_map(|role| role["rules"].as_array().unwrap())
+                .any(|rule| {
+                    let has = |field: &str, value: &str| {
+                        rule[field]
+                            .as_array()
+                            .is_some_and(|items| items.iter().any(|item| item == value))
+                    };
+                    has("resources", resource) && has("resourceNames", name) && has("verbs", "patch")
+                })
         };
         for (kind, resource) in [
             ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
-            ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
+            (
+                "ValidatingWebhookConfiguration",
+                "validatingwebhookconfigurations",
+            ),
             ("CustomResourceDefinition", "customresourcedefinitions"),
             ("CustomResourceDefinition", "customresourcedefinitions/status"),
         ] {

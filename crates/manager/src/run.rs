@@ -84,14 +84,8 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         let address = SocketAddr::from(([0; 8], options.webhook_port));
         let webhooks = webhooks(&options, &context, &candidate.namespace, policy, &definitions);
         let serving = webhooks.serve(address, trusted, stop.clone());
-        endpoints.push(
-            async move {
-                serving
-                    .await
-                    .with_context(|| format!("webhook server {address}"))
-            }
-            .boxed(),
-        );
+        endpoints
+            .push(async move { serving.await.with_context(|| format!("webhook server {address}")) }.boxed());
     }
     // Followed while not leading too, so that a new leader knows the world at once.
     let followed = Followed::new(&context);
@@ -105,7 +99,15 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         convertible: is_trusted,
     };
 
-    let work = lead(&options, &context, client, &candidate, &followed, migration, stop.clone());
+    let work = lead(
+        &options,
+        &context,
+        client,
+        &candidate,
+        &followed,
+        migration,
+        stop.clone(),
+    );
     // Nothing to serve is over at once, and no reason to end.
     let serves = !endpoints.is_empty();
     let mut serving = future::try_join_all(endpoints);
@@ -187,13 +189,7 @@ async fn lead(
         return Ok(());
     }
     let lease = enabled.lease();
-    let main = leadership::lead(
-        client.clone(),
-        candidate,
-        &lease,
-        controllers,
-        stop.clone(),
-    );
+    let main = leadership::lead(client.clone(), candidate, &lease, controllers, stop.clone());
     let provider_ids = async {
         // Whoever does not run them must not hold their lease.
         if !runs_provider_ids(enabled) {

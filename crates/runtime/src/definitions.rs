@@ -98,7 +98,10 @@ impl Definitions {
 }
 
 /// Names of the objects that change, the present ones first.
-pub(crate) fn changed<K>(api: Api<PartialObjectMeta<K>>, config: watcher::Config) -> impl Stream<Item = String> + Send
+pub(crate) fn changed<K>(
+    api: Api<PartialObjectMeta<K>>,
+    config: watcher::Config,
+) -> impl Stream<Item = String> + Send
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {

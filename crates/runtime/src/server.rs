@@ -99,7 +99,9 @@ pub async fn serve_to_authorized(
         .map_err(std::io::Error::other)?;
     let certificate = Certificate::default();
     certificate.set(Arc::new(key));
-    let tls = policy.server_config(&certificate).map_err(std::io::Error::other)?;
+    let tls = policy
+        .server_config(&certificate)
+        .map_err(std::io::Error::other)?;
     let tls = RustlsConfig::from_config(tls);
     let handle = Handle::new();
     let ender = handle.clone();

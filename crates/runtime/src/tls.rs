@@ -70,7 +70,10 @@ impl Policy {
                 .map(|suite| go_name(&suite.suite()))
                 .collect();
             // A list without an old suite is one for TLS 1.3 only, and that needs no list.
-            if !wanted.iter().any(|name| supported.iter().any(|known| known == name)) {
+            if !wanted
+                .iter()
+                .any(|name| supported.iter().any(|known| known == name))
+            {
                 return Err(PolicyError::Suites {
                     given: suites.unwrap_or_default().to_owned(),
                     supported: supported.join(", "),
@@ -96,7 +99,10 @@ impl Policy {
     ///
     /// # Errors
     /// When versions and suites leave nothing in common.
-    pub(crate) fn server_config(&self, certificate: &Certificate) -> Result<Arc<ServerConfig>, rustls::Error> {
+    pub(crate) fn server_config(
+        &self,
+        certificate: &Certificate,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
         let config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(self.versions)?
             .with_no_client_auth()
@@ -174,6 +180,11 @@ mod tests {
             Err(PolicyError::Version(_))
         ));
         let error = Policy::parse(None, Some("TLS_RSA_WITH_AES_128_CBC_SHA")).unwrap_err();
-        assert!(error.to_string().contains("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+            "{error}"
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser as _;
+use http::Request;
 use k0smotron_api::webhooks::{self, KINDS, Kind, Provider};
 use k0smotron_e2e_plane::{ApiServer, Options, free_port, managers, manifests};
 use k8s_openapi::{
@@ -22,7 +23,7 @@ use kube::{
     api::{DynamicObject, ObjectMeta, Patch, PatchParams, PostParams},
     core::{ApiResource, GroupVersionKind},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Names that an installation of everything in one has.
 pub const VALIDATING: &str = "k0smotron-validating-webhook-configuration";
@@ -96,10 +97,19 @@ impl Served {
         let mut mutating = Vec::new();
         for provider in Provider::ALL {
             validating.extend(webhooks::validating(provider).webhooks.into_iter().flatten());
-            mutating.extend(webhooks::mutating(provider).and_then(|all| all.webhooks).into_iter().flatten());
+            mutating.extend(
+                webhooks::mutating(provider)
+                    .and_then(|all| all.webhooks)
+                    .into_iter()
+                    .flatten(),
+            );
         }
-        validating.iter_mut().for_each(|webhook| redirect(&mut webhook.client_config));
-        mutating.iter_mut().for_each(|webhook| redirect(&mut webhook.client_config));
+        validating
+            .iter_mut()
+            .for_each(|webhook| redirect(&mut webhook.client_config));
+        mutating
+            .iter_mut()
+            .for_each(|webhook| redirect(&mut webhook.client_config));
         let validating = ValidatingWebhookConfiguration {
             metadata: named(VALIDATING),
             webhooks: Some(validating),
@@ -118,8 +128,14 @@ impl Served {
     /// Starts a manager, and does not wait until it is ready.
     ///
     /// # Errors
-    /// There is no runtime for it.
-    pub fn manager(&self) -> Result<Manager> {
+    /// There is no runtime for it, or the last one does not give the port back.
+    pub async fn manager(&self) -> Result<Manager> {
+        until("the port is free", async || {
+            Ok(std::net::TcpListener::bind(("::", self.port))
+                .is_ok()
+                .then_some(()))
+        })
+        .await?;
         let health = free_port()?;
         let options = k0smotron_manager::Options::try_parse_from([
             "k0smotron-manager".to_owned(),
@@ -159,7 +175,10 @@ impl Manager {
     /// # Errors
     /// It is not within a minute.
     pub async fn ready(&self) -> Result<()> {
-        until("the manager is ready", async || Ok(self.is_ready().await.then_some(()))).await
+        until("the manager is ready", async || {
+            Ok(self.is_ready().await.then_some(()))
+        })
+        .await
     }
 }
 
@@ -198,11 +217,58 @@ pub fn kind(group: &str, name: &str) -> Result<&'static Kind> {
     found.with_context(|| format!("{name} of {group} is none of our kinds"))
 }
 
+/// Creates or replaces, as `kubectl create` and `kubectl replace` do with `--validate=strict`.
+///
+/// # Errors
+/// The API server's.
+pub async fn write(client: &Client, document: &Value, namespace: &str) -> Result<()> {
+    let text = |pointer: &str| {
+        document
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let name = text("/metadata/name");
+    let api = api_of(client, document, namespace)?;
+    let url = api.resource_url();
+    let (request, body) = match api.get_opt(name).await? {
+        None => (
+            Request::post(format!("{url}?fieldValidation=Strict")),
+            document.clone(),
+        ),
+        Some(stored) => {
+            let mut document = document.clone();
+            let metadata = document.pointer_mut("/metadata").and_then(Value::as_object_mut);
+            let version = json!(stored.resource_version());
+            metadata
+                .context("no metadata")?
+                .insert("resourceVersion".to_owned(), version);
+            (
+                Request::put(format!("{url}/{name}?fieldValidation=Strict")),
+                document,
+            )
+        }
+    };
+    let request = request
+        .header("content-type", "application/json")
+        .body(serde_json::to_vec(&body)?)?;
+    match client.request::<Value>(request).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) => bail!("{}", status.message),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// `kubectl apply --server-side --validate=strict`, as `manager`.
 ///
 /// # Errors
 /// The API server's.
-pub async fn apply(client: &Client, document: &Value, namespace: &str, manager: &str) -> Result<DynamicObject> {
+pub async fn apply(
+    client: &Client,
+    document: &Value,
+    namespace: &str,
+    manager: &str,
+) -> Result<DynamicObject> {
     let name = document
         .pointer("/metadata/name")
         .and_then(Value::as_str)
@@ -261,7 +327,11 @@ pub async fn trusting(client: &Client) -> Result<(Vec<String>, Vec<String>)> {
             .as_ref()
             .and_then(|conversion| conversion.webhook.as_ref()?.client_config.as_ref());
         if let Some(config) = config {
-            let list = if config.ca_bundle.is_some() { &mut have } else { &mut lack };
+            let list = if config.ca_bundle.is_some() {
+                &mut have
+            } else {
+                &mut lack
+            };
             list.push(definition.name_any());
         }
     }

@@ -3,26 +3,33 @@
 use std::{
     collections::BTreeSet,
     future::Future,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use k0smotron_api::{
     bootstrap::v1beta2::{K0sControllerConfig, K0sWorkerConfig},
     capi::{Cluster, Machine},
     infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine},
 };
 use k0smotron_e2e_machines::{Machine as Host, MachineImage, MachineSpec, Network, SshKey, stop_all};
-use k0smotron_e2e_plane::{ApiServer, Options, Plane, clusterctl, manifests};
-use k0smotron_manager::{Followed, controllers, provider_ids};
-use k0smotron_runtime::{Context, Scope};
+use k0smotron_e2e_plane::{ApiServer, Options, Plane, clusterctl, managers, manifests};
+use k0smotron_manager::{Followed, controllers, installation, provider_ids};
+use k0smotron_runtime::{
+    Context, Scope,
+    definitions::Definitions,
+    tls::Policy,
+    webhook::{Schedule, Source, Webhooks},
+};
 use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, ObjectMeta, PostParams},
     client::ClientBuilder,
 };
+use tokio::sync::watch;
 
 use crate::crash::CrashAfter;
 
@@ -53,6 +60,7 @@ impl World {
         );
         let plane = Plane::up(instance).await?;
         clusterctl::init(&plane, &repository, concat!("v", env!("CARGO_PKG_VERSION"))).await?;
+        serve_webhooks(&plane).await?;
         let workload = ApiServer::start(&Options::default()).await?;
         let image = tokio::task::spawn_blocking(|| MachineImage::with_binaries(&[])).await??;
         let key = SshKey::generate(instance).await?;
@@ -274,6 +282,35 @@ impl World {
             .replace("CA_KEY", &indented(std::fs::read_to_string(pki.join("ca.key"))?))
             .replace("SSH_KEY", &indented(self.key.private()?)))
     }
+}
+
+/// Webhooks that outlive the managers which crash: what is tested is what these leave half done.
+async fn serve_webhooks(plane: &Plane) -> Result<()> {
+    let client = plane.client()?;
+    let context = Context::new(client.clone(), Scope::default(), "test");
+    for (deployment, port) in managers::redirect(plane).await? {
+        let provider = deployment
+            .strip_prefix("k0smotron-controller-manager-")
+            .with_context(|| format!("{deployment} is none of ours"))?;
+        let enabled = provider.parse().map_err(Error::msg)?;
+        let (ready, mut is_ready) = watch::channel(false);
+        let webhooks = Webhooks {
+            client: client.clone(),
+            installation: installation(&enabled, managers::NAMESPACE),
+            source: Source::Own(Schedule::default()),
+            policy: Policy::default(),
+            definitions: Definitions::watch(&client),
+            events: context.events.clone(),
+            metrics: context.metrics.clone(),
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        tokio::spawn(webhooks.serve(address, ready, std::future::pending()));
+        is_ready
+            .wait_for(|ready| *ready)
+            .await
+            .with_context(|| format!("webhooks of {deployment}"))?;
+    }
+    Ok(())
 }
 
 fn of_cluster(name: &str) -> ListParams {

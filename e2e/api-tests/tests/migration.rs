@@ -101,7 +101,9 @@ async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
 
     served.install().await?;
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let workers = definitions.get("k0sworkerconfigs.bootstrap.cluster.x-k8s.io").await?;
+    let workers = definitions
+        .get("k0sworkerconfigs.bootstrap.cluster.x-k8s.io")
+        .await?;
     ensure!(
         workers.status.as_ref().unwrap().stored_versions.as_ref().unwrap() == &["v1beta1", "v1beta2"],
         "both versions are stored: {:?}",
@@ -109,19 +111,32 @@ async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
     );
     // Without a manager nobody reads what is stored as v1beta1: what follows is not there for nothing.
     ensure!(
-        api_of(&client, &documents()[0], "fleet")?.get("worker").await.is_err(),
+        api_of(&client, &documents()[0], "fleet")?
+            .get("worker")
+            .await
+            .is_err(),
         "somebody converts"
     );
 
-    let manager = served.manager()?;
+    let manager = served.manager().await?;
     manager.ready().await?;
     until("every definition stores v1beta2 only", async || {
         let all = definitions.list(&Default::default()).await?;
-        let done = all.iter().filter(|definition| definition.spec.group.contains("k0smotron") || definition.spec.group.ends_with("cluster.x-k8s.io")).all(|definition| {
-            let stored = definition.status.as_ref().and_then(|status| status.stored_versions.clone());
-            let generation = definition.metadata.generation.unwrap_or_default().to_string();
-            stored.is_some_and(|stored| stored == ["v1beta2"]) && definition.annotations().get(OBSERVED) == Some(&generation)
-        });
+        let done = all
+            .iter()
+            .filter(|definition| {
+                definition.spec.group.contains("k0smotron")
+                    || definition.spec.group.ends_with("cluster.x-k8s.io")
+            })
+            .all(|definition| {
+                let stored = definition
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.stored_versions.clone());
+                let generation = definition.metadata.generation.unwrap_or_default().to_string();
+                stored.is_some_and(|stored| stored == ["v1beta2"])
+                    && definition.annotations().get(OBSERVED) == Some(&generation)
+            });
         Ok(done.then_some(()))
     })
     .await?;
@@ -131,8 +146,7 @@ async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
 
     // Somebody who still writes v1beta1 is followed.
     let mut late = convert(documents().remove(0), Version::V1Beta1)?;
-    late["spec"]["preK0sCommands"] = Value::Null;
-    late["spec"]["postStartCommands"] = json!(["false"]);
+    late["spec"] = json!({ "postStartCommands": ["false"] });
     apply(&client, &late, "fleet", "late").await?;
     owned_at_v1beta2(&client, &documents()[0]).await?;
 
@@ -145,7 +159,9 @@ async fn owned_at_v1beta2(client: &Client, document: &Value) -> Result<()> {
     let api = api_of(client, document, "fleet")?;
     let object = until("owners are moved", async || {
         let object = api.get(name).await?;
-        let moved = versions_of_owners(&object).iter().all(|version| version.ends_with("/v1beta2"));
+        let moved = versions_of_owners(&object)
+            .iter()
+            .all(|version| version.ends_with("/v1beta2"));
         Ok(moved.then_some(object))
     })
     .await?;
@@ -154,7 +170,10 @@ async fn owned_at_v1beta2(client: &Client, document: &Value) -> Result<()> {
         .managed_fields()
         .iter()
         .find(|owner| owner.manager.as_deref() == Some("gitops"));
-    let fields = owner.and_then(|owner| owner.fields_v1.clone()).map(|fields| fields.0.to_string()).unwrap_or_default();
+    let fields = owner
+        .and_then(|owner| owner.fields_v1.clone())
+        .map(|fields| fields.0.to_string())
+        .unwrap_or_default();
     ensure!(fields.contains("f:spec"), "{name}: gitops owns {fields}");
     Ok(())
 }
@@ -169,12 +188,15 @@ async fn writes_at_v1beta2(client: &Client) -> Result<()> {
             "apiVersion": document["apiVersion"], "kind": document["kind"],
             "metadata": { "name": name, "labels": { "written": "without-a-manager" }, "finalizers": ["k0smotron.io/test"] },
         });
-        api.patch(name, &PatchParams::apply("other").force(), &Patch::Apply(&labels)).await?;
+        api.patch(name, &PatchParams::apply("other").force(), &Patch::Apply(&labels))
+            .await?;
         let finalizers = json!({ "metadata": { "finalizers": [] } });
-        api.patch(name, &PatchParams::default(), &Patch::Merge(&finalizers)).await?;
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&finalizers))
+            .await?;
         if document["kind"] == "K0sWorkerConfig" {
             let status = json!({ "status": { "dataSecretName": "written" } });
-            api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await?;
+            api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+                .await?;
         }
         api.delete(name, &Default::default()).await?;
     }

@@ -65,10 +65,6 @@ async fn start_named(
     let client = plane.client()?;
     let namespace = deployment.namespace().context("no namespace")?;
     let template = deployment.spec.as_ref().context("no spec")?.template.clone();
-    let labels = template
-        .metadata
-        .and_then(|metadata| metadata.labels)
-        .unwrap_or_default();
     let pod = template.spec.context("no pod spec")?;
     let container = pod
         .containers
@@ -76,9 +72,7 @@ async fn start_named(
         .find(|container| container.name == CONTAINER)
         .with_context(|| format!("no container named {CONTAINER}"))?;
 
-    for service in services_of(&client, &namespace, &labels).await? {
-        webhooks::redirect(&client, (&namespace, &service), overrides.webhooks, &plane.pki).await?;
-    }
+    redirect(plane, deployment, overrides.webhooks).await?;
     let kubeconfig = kubeconfig_of(plane, &client, &namespace, name, &pod).await?;
     let mut args = overridden(&arguments(container), overrides);
     args.push(format!("--kubeconfig={}", kubeconfig.display()));
@@ -92,6 +86,22 @@ async fn start_named(
     spec.env.insert("POD_NAMESPACE".to_owned(), namespace);
     spec.env.insert("POD_NAME".to_owned(), name.to_owned());
     plane.processes.ensure(&spec).await
+}
+
+/// Redirects the webhooks that the pods of `deployment` would serve.
+pub(crate) async fn redirect(plane: &Plane, deployment: &Deployment, server: Server) -> Result<()> {
+    let client = plane.client()?;
+    let namespace = deployment.namespace().context("no namespace")?;
+    let template = &deployment.spec.as_ref().context("no spec")?.template;
+    let labels = template
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.labels.clone())
+        .unwrap_or_default();
+    for service in services_of(&client, &namespace, &labels).await? {
+        webhooks::redirect(&client, (&namespace, &service), server, &plane.pki).await?;
+    }
+    Ok(())
 }
 
 /// Names of the Services whose endpoint the pod would be.

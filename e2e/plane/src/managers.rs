@@ -71,14 +71,7 @@ async fn start_with(plane: &Plane, binary: &Path, certificates: Certificates) ->
             flags,
             // The deprecated way to say what the diagnostics flags say.
             dropped: &["metrics-bind-address", "metrics-secure"],
-            webhooks: Server {
-                port: webhook,
-                certificates,
-                failure_policy: Some(match certificates {
-                    Certificates::Own => "Fail",
-                    Certificates::Plane => "Ignore",
-                }),
-            },
+            webhooks: server(webhook, certificates),
         };
         let name = deployed::start(plane, deployment, &binary, &overrides).await?;
         managers.push(Manager::new(name, health, diagnostics));
@@ -87,6 +80,33 @@ async fn start_with(plane: &Plane, binary: &Path, certificates: Certificates) ->
         manager.wait_ready(plane).await?;
     }
     Ok(managers)
+}
+
+/// Redirects the webhooks of our Deployments to where [`start`] would serve them, for whoever serves them himself. The
+/// answer is the port for each, by the Deployment's name.
+///
+/// # Errors
+/// The API server's.
+pub async fn redirect(plane: &Plane) -> Result<Vec<(String, u16)>> {
+    let mut ports = Vec::new();
+    let deployments = deployed::deployments(&plane.client()?, NAMESPACE).await?;
+    for (index, deployment) in deployments.iter().enumerate() {
+        let [_, _, port] = plane.ports().manager(index)?;
+        deployed::redirect(plane, deployment, server(port, Certificates::Own)).await?;
+        ports.push((deployment.name_any(), port));
+    }
+    Ok(ports)
+}
+
+fn server(port: u16, certificates: Certificates) -> Server {
+    Server {
+        port,
+        certificates,
+        failure_policy: Some(match certificates {
+            Certificates::Own => "Fail",
+            Certificates::Plane => "Ignore",
+        }),
+    }
 }
 
 /// The managers that [`start`] started, also in another program.

@@ -38,9 +38,16 @@ pub(crate) struct Server {
 ///
 /// What has been changed already names no Service any more, so this can be repeated, and for another manager at the
 /// same port.
-pub(crate) async fn redirect(client: &Client, service: (&str, &str), server: Server, pki: &Pki) -> Result<()> {
+pub(crate) async fn redirect(
+    client: &Client,
+    service: (&str, &str),
+    server: Server,
+    pki: &Pki,
+) -> Result<()> {
     let ca = match server.certificates {
-        Certificates::Plane => Some(STANDARD.encode(fs::read(pki.ca()).context("cannot read the CA of the plane")?)),
+        Certificates::Plane => {
+            Some(STANDARD.encode(fs::read(pki.ca()).context("cannot read the CA of the plane")?))
+        }
         Certificates::Own => None,
     };
     let target = Target { service, server, ca };
@@ -72,14 +79,19 @@ impl Target<'_> {
     /// The merge patch that redirects `object`, a webhook configuration or a CRD; none if there is nothing to do.
     fn patch(&self, object: &Value) -> Option<Value> {
         if let Some(conversion) = object.pointer("/spec/conversion/webhook/clientConfig") {
-            let mut config = self.redirected(conversion).filter(|config| config != conversion)?;
+            let mut config = self
+                .redirected(conversion)
+                .filter(|config| config != conversion)?;
             config.as_object_mut()?.insert("service".into(), Value::Null);
             return Some(json!({ "spec": { "conversion": { "webhook": { "clientConfig": config } } } }));
         }
         let before = object.get("webhooks")?;
         let mut webhooks = before.clone();
         for webhook in webhooks.as_array_mut()? {
-            let Some(config) = webhook.get("clientConfig").and_then(|config| self.redirected(config)) else {
+            let Some(config) = webhook
+                .get("clientConfig")
+                .and_then(|config| self.redirected(config))
+            else {
                 continue;
             };
             let webhook = webhook.as_object_mut()?;
@@ -97,7 +109,8 @@ impl Target<'_> {
         let url = match config.get("service").filter(|service| !service.is_null()) {
             Some(service) => {
                 let field = |name| service.get(name).and_then(Value::as_str).unwrap_or_default();
-                ((field("namespace"), field("name")) == self.service).then(|| format!("{base}{}", field("path")))?
+                ((field("namespace"), field("name")) == self.service)
+                    .then(|| format!("{base}{}", field("path")))?
             }
             None => {
                 let url = config.get("url").and_then(Value::as_str)?;

@@ -4,10 +4,7 @@
 //! Only metadata is watched and no object kept. Somebody who goes on writing the old version gets his entries moved ever
 //! more slowly, so that two who react to each other's writes come to rest.
 
-use std::{
-    collections::HashMap,
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use futures::{StreamExt, future, stream};
 use k0smotron_api::{conversion, webhooks::Kind};
@@ -49,7 +46,8 @@ pub(super) async fn run(migration: &Migration) {
     }
     let streams = migration.kinds.iter().map(|kind| {
         let kind: &'static Kind = kind;
-        let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(migration.client.clone(), &resource(kind));
+        let api: Api<PartialObjectMeta<DynamicObject>> =
+            Api::all_with(migration.client.clone(), &resource(kind));
         watcher(api, watcher::Config::default().page_size(100))
             .default_backoff()
             .applied_objects()
@@ -105,7 +103,10 @@ fn note(seen: &mut HashMap<String, Seen>, kind: &'static Kind, object: &PartialO
 }
 
 fn delay(tries: u32) -> Duration {
-    SETTLED.0.saturating_mul(2_u32.saturating_pow(tries)).min(SETTLED.1)
+    SETTLED
+        .0
+        .saturating_mul(2_u32.saturating_pow(tries))
+        .min(SETTLED.1)
 }
 
 async fn move_entries(migration: &Migration, seen: &mut Seen) {
@@ -141,7 +142,12 @@ async fn try_to_move(migration: &Migration, seen: &Seen) -> Result<(), kube::Err
     } });
     match api.patch(&seen.name, &parameters, &Patch::Merge(&patch)).await {
         Ok(_) => {
-            tracing::debug!(kind = seen.kind.kind, namespace = seen.namespace, name = seen.name, "managed fields moved");
+            tracing::debug!(
+                kind = seen.kind.kind,
+                namespace = seen.namespace,
+                name = seen.name,
+                "managed fields moved"
+            );
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),

@@ -42,7 +42,12 @@ pub struct Migration {
 impl Migration {
     /// Runs until dropped.
     pub async fn run(mut self) {
-        if self.convertible.wait_for(|convertible| *convertible).await.is_err() {
+        if self
+            .convertible
+            .wait_for(|convertible| *convertible)
+            .await
+            .is_err()
+        {
             // The webhook server has ended, and the process with it.
             return std::future::pending().await;
         }

@@ -40,7 +40,10 @@ enum Error {
         source: kube::Error,
     },
     #[error("cannot list {plural}")]
-    List { plural: &'static str, source: kube::Error },
+    List {
+        plural: &'static str,
+        source: kube::Error,
+    },
     #[error("{count} of {plural} cannot be stored as {VERSION}, the first is {first}")]
     Refused {
         count: usize,
@@ -69,9 +72,16 @@ pub(super) async fn run(migration: &Migration) {
                 failed.insert(name);
             }
         }
-        failures = if failed.is_empty() { 0 } else { failures.saturating_add(1) };
+        failures = if failed.is_empty() {
+            0
+        } else {
+            failures.saturating_add(1)
+        };
         pending = failed;
-        let wait = BACKOFF.0.saturating_mul(2_u32.saturating_pow(failures)).min(BACKOFF.1);
+        let wait = BACKOFF
+            .0
+            .saturating_mul(2_u32.saturating_pow(failures))
+            .min(BACKOFF.1);
         let mut note = |change: Option<String>| match change {
             Some(name) => {
                 pending.insert(name);
@@ -102,7 +112,10 @@ async fn tell(migration: &Migration, name: &str, error: &Error) {
             name: Some(name.to_owned()),
             ..ObjectMeta::default()
         };
-        migration.events.warning(&definition, "MigrationIncomplete", &text).await;
+        migration
+            .events
+            .warning(&definition, "MigrationIncomplete", &text)
+            .await;
     }
 }
 
@@ -125,7 +138,12 @@ async fn migrate(migration: &Migration, kind: &'static Kind, name: &str) -> Resu
     let before = stored(&definition);
     let only_ours = before.iter().all(|version| version == VERSION);
     if !only_ours && !migration.skipped.storage {
-        tracing::info!(kind = kind.kind, group = kind.group, ?before, "objects are stored as {VERSION}");
+        tracing::info!(
+            kind = kind.kind,
+            group = kind.group,
+            ?before,
+            "objects are stored as {VERSION}"
+        );
         let count = store_all(migration, kind).await?;
         let now = api.get(name).await.map_err(failed("read"))?;
         if !stores_our_version(&now) || stored(&now) != before {
@@ -136,7 +154,12 @@ async fn migrate(migration: &Migration, kind: &'static Kind, name: &str) -> Resu
             "status": { "storedVersions": [VERSION] },
         });
         match api.patch_status(name, &parameters(), &Patch::Merge(&patch)).await {
-            Ok(_) => tracing::info!(kind = kind.kind, group = kind.group, count, "all objects are stored as {VERSION}"),
+            Ok(_) => tracing::info!(
+                kind = kind.kind,
+                group = kind.group,
+                count,
+                "all objects are stored as {VERSION}"
+            ),
             Err(kube::Error::Api(status)) if status.is_conflict() => {
                 return Err(Error::Changed(name.to_owned()));
             }

@@ -164,7 +164,9 @@ impl Issuance {
         now: Timestamp,
         injected: bool,
     ) -> Result<Option<(Change, Material)>, Error> {
-        let Some(stored) = stored.filter(|stored| self.is_accepted(&stored.serving, &stored.authorities, now)) else {
+        let Some(stored) =
+            stored.filter(|stored| self.is_accepted(&stored.serving, &stored.authorities, now))
+        else {
             return self.make(stored, now).map(Some);
         };
         let made = Times::of(&stored.serving)?;
@@ -231,7 +233,9 @@ impl Issuance {
         let old: String = stored
             .iter()
             .flat_map(|stored| blocks(&stored.authorities))
-            .filter(|block| CertificateDer::from_pem_slice(block.as_bytes()).is_ok_and(|der| is_valid(&der, now)))
+            .filter(|block| {
+                CertificateDer::from_pem_slice(block.as_bytes()).is_ok_and(|der| is_valid(&der, now))
+            })
             .collect();
         let made = Material {
             serving,
@@ -262,7 +266,12 @@ impl Issuance {
         Ok((pair, authority_pem))
     }
 
-    fn params(&self, now: Timestamp, names: Vec<String>, common_name: &str) -> Result<CertificateParams, Error> {
+    fn params(
+        &self,
+        now: Timestamp,
+        names: Vec<String>,
+        common_name: &str,
+    ) -> Result<CertificateParams, Error> {
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, common_name);
@@ -338,7 +347,11 @@ impl Times {
             .any(|name| name.as_str().is_ok_and(|name| name == AUTHORITY));
         let begins = Timestamp::from_second(validity.not_before.timestamp())?;
         Ok(Self {
-            made: if ours { begins.checked_add(BACKDATED)? } else { begins },
+            made: if ours {
+                begins.checked_add(BACKDATED)?
+            } else {
+                begins
+            },
             ends: Timestamp::from_second(validity.not_after.timestamp())?,
             ours,
         })

@@ -44,7 +44,10 @@ fn a_rotation_never_serves_what_is_not_trusted() {
     assert!(issuance.advance(Some(&first), now(), true).unwrap().is_none());
 
     let renewal = issuance.due(&first).unwrap();
-    assert!(renewal > now() + days(240) && renewal < now() + days(245), "{renewal}");
+    assert!(
+        renewal > now() + days(240) && renewal < now() + days(245),
+        "{renewal}"
+    );
     let (change, prepared) = step(&issuance, Some(&first), renewal);
     assert_eq!(change, Change::Prepared);
     let prepared = stored(&prepared);
@@ -55,7 +58,12 @@ fn a_rotation_never_serves_what_is_not_trusted() {
     let due = issuance.due(&prepared).unwrap();
     assert_eq!(due, renewal + issuance.schedule.switch_after);
     assert!(issuance.advance(Some(&prepared), due, false).unwrap().is_none());
-    assert!(issuance.advance(Some(&prepared), renewal, true).unwrap().is_none());
+    assert!(
+        issuance
+            .advance(Some(&prepared), renewal, true)
+            .unwrap()
+            .is_none()
+    );
     let (change, switched) = step(&issuance, Some(&prepared), due);
     assert_eq!(change, Change::Switched);
     let switched = stored(&switched);
@@ -145,7 +153,10 @@ fn a_pair_of_cert_manager_is_used_until_nobody_renews_it() {
         authorities: certificate,
     };
     assert!(
-        issuance.advance(Some(&foreign), now() + days(62), true).unwrap().is_none(),
+        issuance
+            .advance(Some(&foreign), now() + days(62), true)
+            .unwrap()
+            .is_none(),
         "its renewal is not ours"
     );
     let (change, prepared) = step(&issuance, Some(&foreign), now() + days(76));

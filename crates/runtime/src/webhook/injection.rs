@@ -69,14 +69,19 @@ pub(super) async fn inject(
 ) -> Result<Found, kube::Error> {
     match target {
         Target::Validating(name) => {
-            inject_into::<ValidatingWebhookConfiguration>(&Api::all(client.clone()), name, service, authorities).await
+            inject_into::<ValidatingWebhookConfiguration>(
+                &Api::all(client.clone()),
+                name,
+                service,
+                authorities,
+            )
+            .await
         }
         Target::Mutating(name) => {
-            inject_into::<MutatingWebhookConfiguration>(&Api::all(client.clone()), name, service, authorities).await
+            inject_into::<MutatingWebhookConfiguration>(&Api::all(client.clone()), name, service, authorities)
+                .await
         }
-        Target::Definition(name) => {
-            inject_into(&definitions::api(client), name, service, authorities).await
-        }
+        Target::Definition(name) => inject_into(&definitions::api(client), name, service, authorities).await,
     }
 }
 
@@ -202,7 +207,11 @@ mod tests {
         expected["webhooks"][0]["clientConfig"]["caBundle"] = json!("bmV3");
         expected["webhooks"][1]["clientConfig"]["caBundle"] = json!("bmV3");
         assert_eq!(patched, expected);
-        assert_eq!(operations(&patched, &service(), "new"), None, "nothing is written twice");
+        assert_eq!(
+            operations(&patched, &service(), "new"),
+            None,
+            "nothing is written twice"
+        );
     }
 
     #[test]
@@ -236,7 +245,13 @@ mod tests {
         }))
         .unwrap();
         let writers = writers(&object);
-        assert!(writers.contains("flux") && !writers.contains("kubectl"), "{writers:?}");
-        assert!(writers.iter().any(|writer| writer.starts_with("cainjector")), "{writers:?}");
+        assert!(
+            writers.contains("flux") && !writers.contains("kubectl"),
+            "{writers:?}"
+        );
+        assert!(
+            writers.iter().any(|writer| writer.starts_with("cainjector")),
+            "{writers:?}"
+        );
     }
 }

@@ -160,7 +160,11 @@ async fn validate(State(state): State<Answering>, body: Bytes) -> Response {
 
 /// What has to be created for trial before the object is accepted.
 fn trials(review: &AdmissionReview<DynamicObject>) -> Vec<validation::DryRun> {
-    let json = |object: &Option<DynamicObject>| object.as_ref().and_then(|object| serde_json::to_value(object).ok());
+    let json = |object: &Option<DynamicObject>| {
+        object
+            .as_ref()
+            .and_then(|object| serde_json::to_value(object).ok())
+    };
     let Some(request) = &review.request else {
         return Vec::new();
     };

@@ -16,12 +16,7 @@ use k8s_openapi::{
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
-use kube::{
-    Api, Client, Resource,
-    api::ObjectMeta,
-    core::PartialObjectMeta,
-    runtime::watcher,
-};
+use kube::{Api, Client, Resource, api::ObjectMeta, core::PartialObjectMeta, runtime::watcher};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -107,7 +102,10 @@ pub(super) async fn keep(
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "webhook certificates are not as they should be; trying again");
-                let wait = BACKOFF.0.saturating_mul(2_u32.saturating_pow(failures)).min(BACKOFF.1);
+                let wait = BACKOFF
+                    .0
+                    .saturating_mul(2_u32.saturating_pow(failures))
+                    .min(BACKOFF.1);
                 failures = failures.saturating_add(1);
                 wait
             }
@@ -126,7 +124,11 @@ pub(super) async fn keep(
 }
 
 /// Changes of everything that is read here.
-fn events(webhooks: &Webhooks, all: &BTreeSet<Target>, secret: &str) -> impl Stream<Item = Event> + Send + use<> {
+fn events(
+    webhooks: &Webhooks,
+    all: &BTreeSet<Target>,
+    secret: &str,
+) -> impl Stream<Item = Event> + Send + use<> {
     let client = &webhooks.client;
     let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut streams = Vec::new();
@@ -211,15 +213,21 @@ impl Keeper<'_> {
             self.rivals.clear();
         }
         let mut wait = LONGEST;
+        let mut failed = None;
         for target in self.dirty.clone() {
             if let Some(pause) = self.pause(&target) {
                 wait = wait.min(pause);
                 continue;
             }
-            self.mend(&target).await?;
-            if self.dirty.contains(&target) {
+            // One that is refused keeps no other from being mended.
+            if let Err(error) = self.mend(&target).await {
+                failed.get_or_insert(error);
+            } else if self.dirty.contains(&target) {
                 wait = wait.min(BACKOFF.0);
             }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         let until = Timestamp::now().duration_until(self.issuance.due(&material)?);
         Ok(wait.min(Duration::try_from(until).unwrap_or_default().max(BACKOFF.0)))
@@ -234,11 +242,14 @@ impl Keeper<'_> {
         for _ in 0..10 {
             let secret = self.store.read().await.map_err(failed)?;
             let stored = secret.as_ref().and_then(Material::read);
-            let injected = self.dirty.is_empty()
+            // Who is given way to does not keep the others from a certificate that is valid.
+            let injected = self.dirty.iter().all(|target| self.pause(target).is_some())
                 && stored
                     .as_ref()
                     .is_some_and(|stored| stored.authorities == self.authorities);
-            let step = self.issuance.advance(stored.as_ref(), Timestamp::now(), injected)?;
+            let step = self
+                .issuance
+                .advance(stored.as_ref(), Timestamp::now(), injected)?;
             match (step, stored) {
                 (None, Some(stored)) => return Ok(stored),
                 (Some((change, next)), _) => {
@@ -304,7 +315,12 @@ impl Keeper<'_> {
         }
         rival.undone = rival.undone.saturating_add(1);
         rival.last = now;
-        tracing::info!(kind, name = target.name(), ?others, "caBundle set again: somebody had changed it");
+        tracing::info!(
+            kind,
+            name = target.name(),
+            ?others,
+            "caBundle set again: somebody had changed it"
+        );
         if rival.undone < UNDONE.0 {
             return;
         }
