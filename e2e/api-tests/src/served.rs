@@ -217,11 +217,12 @@ pub fn kind(group: &str, name: &str) -> Result<&'static Kind> {
     found.with_context(|| format!("{name} of {group} is none of our kinds"))
 }
 
-/// Creates or replaces, as `kubectl create` and `kubectl replace` do with `--validate=strict`.
+/// Creates or replaces, as `kubectl create` and `kubectl replace` do with `--validate=strict`. The answer is what the API
+/// server warns of.
 ///
 /// # Errors
 /// The API server's.
-pub async fn write(client: &Client, document: &Value, namespace: &str) -> Result<()> {
+pub async fn write(client: &Client, document: &Value, namespace: &str) -> Result<Vec<String>> {
     let text = |pointer: &str| {
         document
             .pointer(pointer)
@@ -231,32 +232,36 @@ pub async fn write(client: &Client, document: &Value, namespace: &str) -> Result
     let name = text("/metadata/name");
     let api = api_of(client, document, namespace)?;
     let url = api.resource_url();
-    let (request, body) = match api.get_opt(name).await? {
-        None => (
-            Request::post(format!("{url}?fieldValidation=Strict")),
-            document.clone(),
-        ),
+    let mut document = document.clone();
+    let request = match api.get_opt(name).await? {
+        None => Request::post(format!("{url}?fieldValidation=Strict")),
         Some(stored) => {
-            let mut document = document.clone();
             let metadata = document.pointer_mut("/metadata").and_then(Value::as_object_mut);
             let version = json!(stored.resource_version());
             metadata
                 .context("no metadata")?
                 .insert("resourceVersion".to_owned(), version);
-            (
-                Request::put(format!("{url}/{name}?fieldValidation=Strict")),
-                document,
-            )
+            Request::put(format!("{url}/{name}?fieldValidation=Strict"))
         }
     };
     let request = request
         .header("content-type", "application/json")
-        .body(serde_json::to_vec(&body)?)?;
-    match client.request::<Value>(request).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) => bail!("{}", status.message),
-        Err(error) => Err(error.into()),
+        .body(serde_json::to_vec(&document)?.into())?;
+    let response = client.send(request).await?;
+    let (parts, body) = response.into_parts();
+    if !parts.status.is_success() {
+        let status: Value = serde_json::from_slice(&body.collect_bytes().await?)?;
+        bail!(
+            "{}",
+            status.get("message").and_then(Value::as_str).unwrap_or_default()
+        );
     }
+    // `299 - "text"`, quoted as Go does it.
+    let warnings = parts.headers.get_all("warning").into_iter().filter_map(|header| {
+        let (_, quoted) = header.to_str().ok()?.split_once('"')?;
+        Some(quoted.trim_end_matches('"').replace("\\\"", "\""))
+    });
+    Ok(warnings.collect())
 }
 
 /// `kubectl apply --server-side --validate=strict`, as `manager`.

@@ -106,7 +106,7 @@ fn what_clients_would_refuse_is_replaced() {
             ..first.clone()
         },
         Material {
-            authorities: other.authorities.clone(),
+            authorities: other.authorities,
             ..first.clone()
         },
         Material {
@@ -164,7 +164,7 @@ fn a_pair_of_cert_manager_is_used_until_nobody_renews_it() {
     assert_eq!(blocks(&prepared.authorities).count(), 2);
     // It is renewed after all, which leaves the prepared pair without authority.
     let renewed = Material {
-        next: prepared.next.clone(),
+        next: prepared.next,
         ..foreign
     };
     assert_eq!(step(&issuance, Some(&renewed), now()).0, Change::Cleared);

@@ -203,7 +203,7 @@ mod tests {
             ],
         });
         let patched = apply(&object, operations(&object, &service(), "new").unwrap());
-        let mut expected = object.clone();
+        let mut expected = object;
         expected["webhooks"][0]["clientConfig"]["caBundle"] = json!("bmV3");
         expected["webhooks"][1]["clientConfig"]["caBundle"] = json!("bmV3");
         assert_eq!(patched, expected);

@@ -125,30 +125,29 @@ async fn bounded(State(state): State<Answering>, request: Request, next: Next) -
     response
 }
 
-async fn convert(body: Bytes) -> Response {
+/// An answer that is none: to what is no review, or from a webhook that panicked.
+type Failure = (StatusCode, String);
+
+async fn convert(body: Bytes) -> Result<Response, Failure> {
     // Thousands of objects take a second: not on a thread that others wait for.
-    blocking(move || match conversion::answer(&body) {
-        Ok(answer) => Ok(json(answer)),
-        Err(error) => Err((StatusCode::BAD_REQUEST, error.to_string()).into_response()),
-    })
-    .await
+    let answer = blocking(move || {
+        conversion::answer(&body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
+    });
+    Ok(json(answer.await?))
 }
 
-async fn mutate(body: Bytes) -> Response {
-    blocking(move || Ok(encode(&validation::defaulting(decode(&body)?)))).await
+async fn mutate(body: Bytes) -> Result<Response, Failure> {
+    let review = blocking(move || Ok(validation::defaulting(decode(&body)?))).await?;
+    encode(&review)
 }
 
-async fn validate(State(state): State<Answering>, body: Bytes) -> Response {
-    let judged = blocking_value(move || {
+async fn validate(State(state): State<Answering>, body: Bytes) -> Result<Response, Failure> {
+    let (mut review, trials) = blocking(move || {
         let review: AdmissionReview<DynamicObject> = decode(&body)?;
         let trials = trials(&review);
         Ok((validation::admission(review), trials))
     })
-    .await;
-    let (mut review, trials) = match judged {
-        Ok(judged) => judged,
-        Err(response) => return response,
-    };
+    .await?;
     if review.response.as_ref().is_some_and(|response| response.allowed) {
         for trial in trials {
             let outcome = trial::create(&state.client, &trial).await;
@@ -192,32 +191,29 @@ fn judge(review: &mut AdmissionReview<DynamicObject>, field: &str, outcome: Outc
     }
 }
 
-fn decode<Review: DeserializeOwned>(body: &Bytes) -> Result<Review, Response> {
-    serde_json::from_slice(body)
-        .map_err(|error| (StatusCode::BAD_REQUEST, format!("not a review: {error}")).into_response())
+fn decode<Review: DeserializeOwned>(body: &Bytes) -> Result<Review, Failure> {
+    serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, format!("not a review: {error}")))
 }
 
-fn encode(review: &impl Serialize) -> Response {
-    match serde_json::to_vec(review) {
-        Ok(body) => json(body),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+fn encode(review: &impl Serialize) -> Result<Response, Failure> {
+    serde_json::to_vec(review)
+        .map(json)
+        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 fn json(body: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn blocking(work: impl FnOnce() -> Result<Response, Response> + Send + 'static) -> Response {
-    blocking_value(work).await.unwrap_or_else(|response| response)
-}
-
 /// A panic is answered like any other failure.
-async fn blocking_value<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Response> + Send + 'static,
-) -> Result<T, Response> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
         tracing::error!("a webhook panicked; this is a defect");
-        Err((StatusCode::INTERNAL_SERVER_ERROR, "the webhook panicked").into_response())
+        Err((
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the webhook panicked".to_owned(),
+        ))
     })
 }
