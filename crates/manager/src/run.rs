@@ -163,7 +163,10 @@ pub fn installation(enabled: &Controllers, namespace: &str) -> Installation {
 
 /// The kinds that are installed with a manager of these controllers.
 fn kinds(enabled: &Controllers) -> impl Iterator<Item = &'static Kind> {
-    KINDS.iter().filter(|kind| enabled.run(kind.provider.name()))
+    KINDS.iter().filter(|kind| {
+        let standalone = kind.group == "k0smotron.io" && enabled.run_standalone();
+        standalone || enabled.run(kind.provider.name())
+    })
 }
 
 /// Runs the enabled controllers, under leases if asked to.

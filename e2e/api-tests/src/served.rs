@@ -21,6 +21,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, ResourceExt,
     api::{DynamicObject, ObjectMeta, Patch, PatchParams, PostParams},
+    client::Body,
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
@@ -223,13 +224,32 @@ pub fn kind(group: &str, name: &str) -> Result<&'static Kind> {
 /// # Errors
 /// The API server's.
 pub async fn write(client: &Client, document: &Value, namespace: &str) -> Result<Vec<String>> {
-    let text = |pointer: &str| {
-        document
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
-    let name = text("/metadata/name");
+    loop {
+        let response = try_to_write(client, document, namespace).await?;
+        let (parts, body) = response.into_parts();
+        // Controllers write, too.
+        if parts.status == http::StatusCode::CONFLICT {
+            continue;
+        }
+        if !parts.status.is_success() {
+            let status: Value = serde_json::from_slice(&body.collect_bytes().await?)?;
+            bail!(
+                "{}",
+                status.get("message").and_then(Value::as_str).unwrap_or_default()
+            );
+        }
+        // `299 - "text"`, quoted as Go does it.
+        let warnings = parts.headers.get_all("warning").into_iter().filter_map(|header| {
+            let (_, quoted) = header.to_str().ok()?.split_once('"')?;
+            Some(quoted.trim_end_matches('"').replace("\\\"", "\""))
+        });
+        return Ok(warnings.collect());
+    }
+}
+
+async fn try_to_write(client: &Client, document: &Value, namespace: &str) -> Result<http::Response<Body>> {
+    let name = document.pointer("/metadata/name").and_then(Value::as_str);
+    let name = name.unwrap_or_default();
     let api = api_of(client, document, namespace)?;
     let url = api.resource_url();
     let mut document = document.clone();
@@ -247,21 +267,7 @@ pub async fn write(client: &Client, document: &Value, namespace: &str) -> Result
     let request = request
         .header("content-type", "application/json")
         .body(serde_json::to_vec(&document)?.into())?;
-    let response = client.send(request).await?;
-    let (parts, body) = response.into_parts();
-    if !parts.status.is_success() {
-        let status: Value = serde_json::from_slice(&body.collect_bytes().await?)?;
-        bail!(
-            "{}",
-            status.get("message").and_then(Value::as_str).unwrap_or_default()
-        );
-    }
-    // `299 - "text"`, quoted as Go does it.
-    let warnings = parts.headers.get_all("warning").into_iter().filter_map(|header| {
-        let (_, quoted) = header.to_str().ok()?.split_once('"')?;
-        Some(quoted.trim_end_matches('"').replace("\\\"", "\""))
-    });
-    Ok(warnings.collect())
+    Ok(client.send(request).await?)
 }
 
 /// `kubectl apply --server-side --validate=strict`, as `manager`.
@@ -300,6 +306,22 @@ pub async fn namespace(client: &Client, name: &str) -> Result<()> {
         .create(&PostParams::default(), &namespace)
         .await?;
     Ok(())
+}
+
+/// What of `expected` is not in `found`, which may say more: the first path, and both values there.
+pub fn missing(expected: &Value, found: &Value) -> Option<String> {
+    match (expected, found) {
+        (Value::Object(expected), Value::Object(found)) => expected.iter().find_map(|(key, value)| {
+            let missing = missing(value, found.get(key).unwrap_or(&Value::Null))?;
+            Some(format!(".{key}{missing}"))
+        }),
+        (Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => expected
+            .iter()
+            .zip(found)
+            .enumerate()
+            .find_map(|(index, (expected, found))| Some(format!("[{index}]{}", missing(expected, found)?))),
+        _ => (expected != found).then(|| format!(": {found}, not {expected}")),
+    }
 }
 
 /// Asks until there is an answer.

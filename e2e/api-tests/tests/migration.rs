@@ -4,11 +4,11 @@
 // clippy.toml allows these in test functions; the functions that they call are meant too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
 use k0smotron_api::conversion::{Version, convert};
-use k0smotron_e2e_api_tests::served::{Served, api_of, apply, namespace, until};
+use k0smotron_e2e_api_tests::served::{Served, api_of, apply, missing, namespace, until};
 use k0smotron_e2e_plane::manifests;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceConversion, CustomResourceDefinition,
@@ -36,45 +36,44 @@ fn as_of_old(definitions: &[CustomResourceDefinition]) -> Vec<CustomResourceDefi
     old
 }
 
-/// What users wrote then, one of each kind.
+/// What release 1.10 of the original has stored, of each kind.
 fn documents() -> Vec<Value> {
-    let worker = json!({
-        "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta2",
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/api/tests/golden/1.10");
+    let texts = fs::read_dir(directory)
+        .unwrap()
+        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let mut documents = Vec::new();
+    for text in texts {
+        for document in text.split("---\n") {
+            let mut document: Value = serde_yaml::from_str(document).unwrap();
+            let metadata = document["metadata"].as_object_mut().unwrap();
+            for theirs in [
+                "namespace",
+                "uid",
+                "generation",
+                "creationTimestamp",
+                "resourceVersion",
+            ] {
+                metadata.remove(theirs);
+            }
+            documents.push(document);
+        }
+    }
+    documents
+}
+
+fn worker(name: &str) -> Value {
+    json!({
+        "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta1",
         "kind": "K0sWorkerConfig",
-        "metadata": { "name": "worker" },
-        "spec": { "version": "v1.34.2+k0s.0", "preK0sCommands": ["true"] },
-    });
-    let template = json!({
-        "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta2",
-        "kind": "K0sWorkerConfigTemplate",
-        "metadata": { "name": "template" },
-        "spec": { "template": { "spec": { "version": "v1.34.2+k0s.0", "preK0sCommands": ["true"] } } },
-    });
-    let machine = json!({
-        "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta2",
-        "kind": "PooledRemoteMachine",
-        "metadata": { "name": "host" },
-        "spec": {
-            "pool": "workers",
-            "machine": {
-                "address": "10.0.0.1", "port": 22, "user": "root", "cleanUpCommands": ["true"],
-                "sshKeyRef": { "name": "key" },
-            },
-        },
-    });
-    let control_plane = json!({
-        "apiVersion": "controlplane.cluster.x-k8s.io/v1beta2",
-        "kind": "K0sControlPlane",
-        "metadata": { "name": "control-plane" },
-        "spec": {
-            "version": "v1.34.2+k0s.0",
-            "k0sConfigSpec": { "preK0sCommands": ["true"] },
-            "machineTemplate": { "infrastructureRef": {
-                "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta2", "kind": "RemoteMachineTemplate", "name": "x",
-            } },
-        },
-    });
-    vec![worker, template, machine, control_plane]
+        "metadata": { "name": name },
+        "spec": { "version": "v1.34.2+k0s.0", "preStartCommands": ["true"] },
+    })
+}
+
+/// The object at the version that is stored now.
+fn latest(document: &Value) -> Value {
+    convert(document.clone(), Version::V1Beta2).unwrap()
 }
 
 fn versions_of_owners(object: &DynamicObject) -> Vec<String> {
@@ -88,14 +87,19 @@ async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
     let client = served.server.client()?;
     manifests::apply_definitions(&client, &as_of_old(&served.definitions())).await?;
     namespace(&client, "fleet").await?;
-    for document in documents() {
-        let old = convert(document, Version::V1Beta1)?;
-        apply(&client, &old, "fleet", "gitops").await?;
+    for mut document in documents() {
+        let status = document.as_object_mut().unwrap().remove("status");
+        apply(&client, &document, "fleet", "gitops").await?;
+        if let Some(status) = status {
+            let api = api_of(&client, &document, "fleet")?;
+            let name = document["metadata"]["name"].as_str().unwrap();
+            let patch = Patch::Merge(json!({ "status": status }));
+            api.patch_status(name, &PatchParams::default(), &patch).await?;
+        }
     }
     // More than a page of one kind.
     for index in 0..130 {
-        let mut worker = convert(documents().remove(0), Version::V1Beta1)?;
-        worker["metadata"]["name"] = json!(format!("worker-{index}"));
+        let worker = worker(&format!("worker-{index}"));
         apply(&client, &worker, "fleet", "gitops").await?;
     }
 
@@ -111,8 +115,8 @@ async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
     );
     // Without a manager nobody reads what is stored as v1beta1: what follows is not there for nothing.
     ensure!(
-        api_of(&client, &documents()[0], "fleet")?
-            .get("worker")
+        api_of(&client, &latest(&worker("worker-0")), "fleet")?
+            .get("worker-0")
             .await
             .is_err(),
         "somebody converts"
@@ -145,10 +149,10 @@ async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
     }
 
     // Somebody who still writes v1beta1 is followed.
-    let mut late = convert(documents().remove(0), Version::V1Beta1)?;
+    let mut late = worker("worker-0");
     late["spec"] = json!({ "postStartCommands": ["false"] });
     apply(&client, &late, "fleet", "late").await?;
-    owned_at_v1beta2(&client, &documents()[0]).await?;
+    owned_at_v1beta2(&client, &worker("worker-0")).await?;
 
     drop(manager);
     writes_at_v1beta2(&client).await
@@ -156,7 +160,7 @@ async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
 
 async fn owned_at_v1beta2(client: &Client, document: &Value) -> Result<()> {
     let name = document["metadata"]["name"].as_str().unwrap();
-    let api = api_of(client, document, "fleet")?;
+    let api = api_of(client, &latest(document), "fleet")?;
     let object = until("owners are moved", async || {
         let object = api.get(name).await?;
         let moved = versions_of_owners(&object)
@@ -174,13 +178,26 @@ async fn owned_at_v1beta2(client: &Client, document: &Value) -> Result<()> {
         .and_then(|owner| owner.fields_v1.clone())
         .map(|fields| fields.0.to_string())
         .unwrap_or_default();
-    ensure!(fields.contains("f:spec"), "{name}: gitops owns {fields}");
+    ensure!(
+        document["spec"] == json!({}) || fields.contains("f:spec"),
+        "{name}: gitops owns {fields}"
+    );
+    // And v1beta1 clients read what was stored.
+    let stored = api_of(client, document, "fleet")?.get(name).await?;
+    let lost = missing(&document["spec"], stored.data.get("spec").unwrap_or(&Value::Null));
+    ensure!(
+        lost.is_none(),
+        "{} {name}: spec{}",
+        document["kind"],
+        lost.unwrap_or_default()
+    );
     Ok(())
 }
 
 /// No manager runs: whoever speaks v1beta2 reads, applies and reports as if one did.
 async fn writes_at_v1beta2(client: &Client) -> Result<()> {
     for document in documents() {
+        let document = latest(&document);
         let name = document["metadata"]["name"].as_str().unwrap();
         let api = api_of(client, &document, "fleet")?;
         api.get(name).await?;
