@@ -43,8 +43,8 @@ pub struct TemplateMetadata {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("required" = ["name"]))]
 pub struct LocalReference {
-    /// Name of the object.
+    /// Name of the object. Empty counts as no reference.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub name: String,
 }

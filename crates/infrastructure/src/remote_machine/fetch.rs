@@ -96,7 +96,9 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
         Some(name) => data(sources, &machine, &namespace, name).await?,
     };
     let key = match &machine.spec.ssh_key_ref {
-        Some(reference) if is_going || !is_provisioned => key(sources, &namespace, &reference.name).await?,
+        Some(reference) if !reference.name.is_empty() && (is_going || !is_provisioned) => {
+            key(sources, &namespace, &reference.name).await?
+        }
         _ => Key::Unread,
     };
     Ok(Observed {

@@ -12,7 +12,9 @@ use kube::{
 use serde_json::{Value, json};
 
 /// Refused by rules in the schema of v1beta2, which the schema of v1beta1, being the original's, does not have.
-const LAXER_IN_V1BETA1: [(&str, &str); 4] = [
+const LAXER_IN_V1BETA1: [(&str, &str); 6] = [
+    ("PooledRemoteMachine", "empty-key"),
+    ("RemoteMachine", "empty-key"),
     ("RemoteMachine", "nothing"),
     ("RemoteMachine", "no-key"),
     ("RemoteMachine", "port"),

@@ -12,9 +12,10 @@ use crate::unsupported::Fields;
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("required" = ["name"]))]
 pub struct SshKeyReference {
-    /// Name of the Secret, whose key "value" holds the SSH private key.
+    /// Name of the Secret, whose key "value" holds the SSH private key. Empty, as other releases store it for hosts of pools, counts as
+    /// no reference.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(max = 253))]
     pub name: String,
     /// Key of the Secret that holds an OpenSSH certificate of the private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -84,7 +84,7 @@ pub(super) fn default_working_dir() -> String {
 #[x_kube(
     validation = Rule::new(
         "(has(self.pool) && self.pool != '') || has(self.poolSelector) || !has(self.address) || self.address == '' || \
-         has(self.provisionJob) || has(self.sshKeyRef)"
+         has(self.provisionJob) || (has(self.sshKeyRef) && self.sshKeyRef.name != '')"
     ).message("a host given by its address needs sshKeyRef: the Secret with the SSH private key under its key \"value\""),
     validation = ElevationSettings::same_as_use_sudo()
 )]

@@ -66,7 +66,11 @@ pub struct PooledRemoteMachineSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("required" = ["address", "sshKeyRef"]))]
-#[x_kube(validation = ElevationSettings::same_as_use_sudo())]
+#[x_kube(
+    validation = Rule::new("self.sshKeyRef.name != ''")
+        .message("sshKeyRef needs a name: that of the Secret with the SSH private key under its key \"value\""),
+    validation = ElevationSettings::same_as_use_sudo()
+)]
 pub struct PooledMachineSpec {
     /// IP address or DNS name of the host.
     #[serde(default)]
