@@ -131,6 +131,14 @@ impl Served {
     /// # Errors
     /// There is no runtime for it, or the last one does not give the port back.
     pub async fn manager(&self) -> Result<Manager> {
+        self.manager_with(&[]).await
+    }
+
+    /// As [`Served::manager`], with further arguments.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn manager_with(&self, arguments: &[String]) -> Result<Manager> {
         until("the port is free", async || {
             Ok(std::net::TcpListener::bind(("::", self.port))
                 .is_ok()
@@ -138,13 +146,14 @@ impl Served {
         })
         .await?;
         let health = free_port()?;
-        let options = k0smotron_manager::Options::try_parse_from([
+        let own = [
             "k0smotron-manager".to_owned(),
             format!("--kubeconfig={}", self.server.kubeconfig().display()),
             format!("--webhook-port={}", self.port),
             format!("--health-probe-bind-address=127.0.0.1:{health}"),
             "--diagnostics-address=0".to_owned(),
-        ])?;
+        ];
+        let options = k0smotron_manager::Options::try_parse_from(own.iter().chain(arguments))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

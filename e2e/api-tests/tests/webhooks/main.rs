@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cost;
+mod documents;
 mod manifests;
 mod trial;
 mod trust;

@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     net::SocketAddr,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -16,6 +18,7 @@ use k0smotron_runtime::{
     webhook::{Schedule, Source, Webhooks},
 };
 use k8s_openapi::{
+    ByteString,
     api::{admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::Secret, events::v1::Event},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -212,6 +215,59 @@ async fn no_write_fails_while_certificates_are_rotated() -> Result<()> {
         certificates.len() >= 3,
         "{} certificates in {writes} writes",
         certificates.len()
+    );
+    Ok(())
+}
+
+/// A certificate for loopback that is its own authority.
+fn write_certificate(directory: &Path) -> Result<ByteString> {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    fs::write(directory.join("tls.crt"), made.cert.pem())?;
+    fs::write(directory.join("tls.key"), made.signing_key.serialize_pem())?;
+    Ok(ByteString(made.cert.pem().into_bytes()))
+}
+
+/// What somebody else does who makes the certificates, as cert-manager.
+async fn trust(client: &Client, authority: &ByteString) -> Result<()> {
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let mut webhooks = validating.get(VALIDATING).await?.webhooks.unwrap();
+    for webhook in &mut webhooks {
+        webhook.client_config.ca_bundle = Some(authority.clone());
+    }
+    let patch = Patch::Merge(json!({ "webhooks": webhooks }));
+    validating
+        .patch(VALIDATING, &PatchParams::default(), &patch)
+        .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_of_others_are_served_and_left_to_them() -> Result<()> {
+    let served = Served::start().await?;
+    served.install().await?;
+    let client = served.server.client()?;
+    let directory = tempfile::tempdir()?;
+    let manager = served
+        .manager_with(&[format!("--webhook-cert-dir={}", directory.path().display())])
+        .await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ensure!(!manager.is_ready().await, "ready without a certificate");
+    for write in 0..2 {
+        let authority = write_certificate(directory.path())?;
+        trust(&client, &authority).await?;
+        manager.ready().await?;
+        until("the certificate is served", async || {
+            let written = apply(&client, &worker("trusted", write), "default", "test").await;
+            Ok(written.is_ok().then_some(()))
+        })
+        .await?;
+    }
+    let (have, _) = trusting(&client).await?;
+    ensure!(have.is_empty(), "the manager has told {have:?} to trust it");
+    let secrets: Api<Secret> = Api::namespaced(client, NAMESPACE);
+    ensure!(
+        secrets.get_opt("k0smotron-webhook-server-cert").await?.is_none(),
+        "the manager has made a certificate"
     );
     Ok(())
 }
