@@ -21,6 +21,7 @@ fn control_planes() {
         "kubeconfigSecretMetadata: {labels: {a: b}}",
         "machineTemplate: {nodeDrainTimeout: 5m, spec: {readinessGates: [{conditionType: Disk}], \
          taints: [{key: a, effect: NoExecute, propagation: Always}]}}",
+        "remediation: {maxRetry: 2, retryPeriodSeconds: 60, minHealthyPeriodSeconds: 600}",
         "rollout: {}, machineNaming: {}, k0sConfigSpec: {tunneling: {serverNodePort: 31000}}",
     ] {
         assert_eq!(list(supported), [""; 0], "{supported}");
@@ -35,7 +36,6 @@ fn control_planes() {
             "spec.k0sConfigSpec.provisioner.type: ignition",
         ),
         ("rollout: {after: 2027-03-09T09:00:00Z}", "spec.rollout.after"),
-        ("remediation: {maxRetry: 2}", "spec.remediation"),
         (
             "machineNaming: {template: 'a-{{ .random }}'}",
             "spec.machineNaming.template",

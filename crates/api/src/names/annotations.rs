@@ -17,8 +17,11 @@ pub const PRE_DRAIN_HOOKS: &str = "pre-drain.delete.hook.machine.cluster.x-k8s.i
 pub const PRE_TERMINATE_HOOKS: &str = "pre-terminate.delete.hook.machine.cluster.x-k8s.io";
 /// On Machines: of those that could go, this one goes first (contract 2.8); any value.
 pub const DELETE_MACHINE: &str = "cluster.x-k8s.io/delete-machine";
-/// On control planes: a machine is being replaced because it is unhealthy.
+/// On control planes: a Machine is being replaced because it is unhealthy. Value: JSON object of `machine` (its name), `timestamp`
+/// (RFC 3339) and `retryCount` (contract 2.8); other releases write `true`. The next Machine takes it as [`REMEDIATION_FOR`].
 pub const REMEDIATION_IN_PROGRESS: &str = "controlplane.cluster.x-k8s.io/remediation-in-progress";
+/// On control-plane Machines: which unhealthy Machine they were made for; value as in [`REMEDIATION_IN_PROGRESS`].
+pub const REMEDIATION_FOR: &str = "controlplane.cluster.x-k8s.io/remediation-for";
 /// On Clusters: identity of the workload cluster, `kube-system:<uid of its namespace kube-system>`. Read by other tools.
 pub const CLUSTER_ID: &str = "k0sproject.io/cluster-id";
 /// On infrastructure machines: name of the template they were made from.

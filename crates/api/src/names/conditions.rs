@@ -46,6 +46,10 @@ pub mod types {
     pub const UPDATING: &str = "Updating";
     /// On Machines: what the MachineHealthCheck says.
     pub const HEALTH_CHECK_SUCCEEDED: &str = "HealthCheckSucceeded";
+    /// On control-plane Machines: the member of etcd beside the controller votes, and the API server there gets answers from it.
+    /// Unknown as long as the controller is no member, or the cluster does not answer for its members. Its name is that of Cluster
+    /// API's own control plane provider, so that a MachineHealthCheck fits both.
+    pub const ETCD_MEMBER_HEALTHY: &str = "EtcdMemberHealthy";
     /// On Machines: what the owner does about an unhealthy machine.
     pub const OWNER_REMEDIATED: &str = "OwnerRemediated";
     /// On Machines: the node is healthy.
@@ -141,6 +145,14 @@ pub mod reasons {
     pub const WAITING_FOR_CERTIFICATES: &str = "WaitingForCertificates";
     /// The Machines have no replacement yet, or the control plane waits for one.
     pub const WAITING_FOR_REMEDIATION: &str = "WaitingForRemediation";
+    /// OwnerRemediated is false: the machine is being deleted.
+    pub const MACHINE_DELETING: &str = "MachineDeleting";
+    /// OwnerRemediated is false: something else comes before the machine is replaced.
+    pub const REMEDIATION_DEFERRED: &str = "RemediationDeferred";
+    /// OwnerRemediated is false: the machine is not replaced before somebody changes something.
+    pub const CANNOT_BE_REMEDIATED: &str = "CannotBeRemediated";
+    /// HealthCheckSucceeded is false: the machine has had no node for too long.
+    pub const NODE_STARTUP_TIMEOUT: &str = "NodeStartupTimeout";
     /// Workers are to be deleted before the control plane.
     pub const WAITING_FOR_WORKERS_DELETION: &str = "WaitingForWorkersDeletion";
     /// Machines are to be gone before the control plane.

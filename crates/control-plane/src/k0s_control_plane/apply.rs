@@ -7,7 +7,7 @@ use k0smotron_api::{
     bootstrap::v1beta2::K0sControllerConfig,
     capi::{Cluster, Machine},
     control_plane::v1beta2::K0sControlPlane,
-    names::{annotations, field_managers, finalizers, secrets as contract},
+    names::{annotations, conditions::types, field_managers, finalizers, secrets as contract},
 };
 use k0smotron_runtime::{
     Context, apply,
@@ -29,6 +29,7 @@ use super::{
     certificates::KubeconfigWrite,
     fetch::Inputs,
     members::Members,
+    remediation::Reply,
     service_endpoint,
 };
 
@@ -49,6 +50,7 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
         creation,
         kept,
         conditions,
+        replies,
         deletions,
         leave,
         departed,
@@ -98,8 +100,18 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
             .await
             .map_err(Error::Apply)?;
     }
-    for (name, condition) in conditions {
-        write_condition(&machines, &name, condition).await?;
+    for (name, conditions) in conditions {
+        write_conditions(&machines, &name, &conditions, field_managers::K0SMOTRON).await?;
+    }
+    for (name, reply) in replies {
+        match reply {
+            Reply::Say(condition) => {
+                // A manager of its own: the request itself is another one's, and taking it away is no apply.
+                let manager = field_managers::K0SMOTRON_REMEDIATION;
+                write_conditions(&machines, &name, &[condition], manager).await?;
+            }
+            Reply::Withdraw(index) => withdraw(&machines, &name, index).await?,
+        }
     }
     if let Some(cluster) = &inputs.cluster
         && (leave.is_some() || !departed.is_empty() || !forget.is_empty())
@@ -277,21 +289,44 @@ async fn own(
         .map_err(|source| Error::Own { name, source })
 }
 
-/// Writes one condition of a Machine and leaves those of others alone.
-async fn write_condition(api: &Api<Machine>, name: &str, condition: Condition) -> Result<(), Error> {
+/// Writes conditions of a Machine and leaves those of others alone.
+async fn write_conditions(
+    api: &Api<Machine>,
+    name: &str,
+    conditions: &[Condition],
+    manager: &str,
+) -> Result<(), Error> {
     let patch = json!({
         "apiVersion": Machine::api_version(&()),
         "kind": Machine::kind(&()),
         "metadata": { "name": name },
-        "status": { "conditions": [condition] },
+        "status": { "conditions": conditions },
     });
-    let parameters = PatchParams::apply(field_managers::K0SMOTRON).force();
-    ignore_missing(
-        api.patch_status(name, &parameters, &Patch::Apply(patch))
-            .await
-            .map(drop),
-    )
-    .map_err(|source| Error::Condition {
+    let parameters = PatchParams::apply(manager).force();
+    let patched = api.patch_status(name, &parameters, &Patch::Apply(patch)).await;
+    said(name, patched.map(drop))
+}
+
+/// Takes the request to replace a Machine away, if it still is where it was seen.
+async fn withdraw(api: &Api<Machine>, name: &str, index: usize) -> Result<(), Error> {
+    let condition = format!("/status/conditions/{index}");
+    let operations = json!([
+        { "op": "test", "path": format!("{condition}/type"), "value": types::OWNER_REMEDIATED },
+        { "op": "remove", "path": condition },
+    ]);
+    let operations: json_patch::Patch = serde_json::from_value(operations).map_err(Error::Encoding)?;
+    let patched = api
+        .patch_status(name, &PatchParams::default(), &Patch::<()>::Json(operations))
+        .await;
+    match patched {
+        // The conditions have moved: the next pass sees where it is.
+        Err(kube::Error::Api(status)) if status.code == 422 => Ok(()),
+        patched => said(name, patched.map(drop)),
+    }
+}
+
+fn said(name: &str, written: Result<(), kube::Error>) -> Result<(), Error> {
+    ignore_missing(written).map_err(|source| Error::Condition {
         name: name.to_owned(),
         source,
     })

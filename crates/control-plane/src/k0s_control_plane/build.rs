@@ -24,6 +24,7 @@ use super::{
     membership::Membership,
     observe::{self, sequence},
     observed::{Answer, Observed},
+    remediation::{self, Reply},
     service_endpoint,
 };
 
@@ -43,8 +44,10 @@ pub struct Built {
     pub creation: Option<Creation>,
     /// Machines as they are to be, changed in place.
     pub kept: Vec<Machine>,
-    /// Conditions UpToDate of Machines that do not have them so.
-    pub conditions: Vec<(String, Condition)>,
+    /// Conditions of Machines that do not have them so.
+    pub conditions: Vec<(String, Vec<Condition>)>,
+    /// What becomes of requests to replace Machines.
+    pub replies: Vec<(String, Reply)>,
     /// Machines to delete.
     pub deletions: Vec<String>,
     /// The member that k0s is asked to take out.
@@ -126,18 +129,30 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
     if live.confirm {
         marks.insert(annotations::MACHINE_BEGUN, None);
     }
+    if let Some(record) = remediation::begun(inputs, &observed.etcd, &live.membership) {
+        marks.insert(annotations::REMEDIATION_IN_PROGRESS, Some(record));
+    } else if remediation::is_over(inputs, &live.membership) {
+        marks.insert(annotations::REMEDIATION_IN_PROGRESS, None);
+    }
     let mut unmarks = Changes::new();
     let mut creation = None;
     let (mut deletions, mut leave) = (Vec::new(), None);
     match &live.membership {
         Membership::Create { name, founds } => {
-            creation = Some(create(inputs, cluster, name, *founds)?);
+            creation = Some(create(inputs, observed, cluster, name, *founds)?);
             if observed.begun.is_none() {
                 let number = sequence(inputs).saturating_add(1);
                 marks.insert(annotations::MACHINE_SEQUENCE, Some(number.to_string()));
                 marks.insert(annotations::MACHINE_BEGUN, Some(name.clone()));
             }
             unmarks.insert(annotations::MACHINE_BEGUN, None);
+            if inputs
+                .plane
+                .annotations()
+                .contains_key(annotations::REMEDIATION_IN_PROGRESS)
+            {
+                unmarks.insert(annotations::REMEDIATION_IN_PROGRESS, None);
+            }
         }
         Membership::Delete { name, .. } => deletions.push(name.clone()),
         Membership::Leave { name } => leave = Some(name.clone()),
@@ -163,7 +178,8 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
         kept: staying()
             .map(|present| machine::kept(inputs, cluster, present))
             .collect(),
-        conditions: conditions::up_to_date(inputs, observed),
+        conditions: conditions::kept(inputs, observed),
+        replies: remediation::replies(inputs, observed, live),
         deletions,
         leave,
         // Only what has been a member left anything behind.
@@ -192,7 +208,13 @@ fn build_deletion(deletion: &Deletion) -> Built {
     }
 }
 
-fn create(inputs: &Inputs, cluster: &Cluster, name: &str, founds: bool) -> Result<Creation, Error> {
+fn create(
+    inputs: &Inputs,
+    observed: &Observed,
+    cluster: &Cluster,
+    name: &str,
+    founds: bool,
+) -> Result<Creation, Error> {
     let Template::Found(template) = &inputs.template else {
         return Err(Error::Incomplete);
     };
@@ -206,12 +228,18 @@ fn create(inputs: &Inputs, cluster: &Cluster, name: &str, founds: bool) -> Resul
         template: template.object.clone(),
         api: template.api.clone(),
     };
+    let mut machine = machine::machine(inputs, cluster, template, name, &config)?;
+    if let Some(record) = remediation::made_for(inputs, &observed.etcd) {
+        machine
+            .annotations_mut()
+            .insert(annotations::REMEDIATION_FOR.to_owned(), record);
+    }
     Ok(Creation {
         template: (!owned).then_some(ownership),
         infrastructure: machine::infrastructure(inputs, cluster, template, name)?,
         infrastructure_api: template.machine_api.clone(),
         config: machine::config(inputs, cluster, name, &config, founds)?,
-        machine: machine::machine(inputs, cluster, template, name, &config)?,
+        machine,
     })
 }
 

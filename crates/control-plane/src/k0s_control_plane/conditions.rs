@@ -1,4 +1,4 @@
-//! The condition UpToDate of control plane Machines, which their control plane keeps (contract C17). Pure.
+//! The conditions that a control plane keeps on its Machines: UpToDate (contract C17) and EtcdMemberHealthy. Pure.
 
 use k0smotron_api::{
     capi::Machine,
@@ -8,31 +8,44 @@ use k0smotron_runtime::conditions::Conditions;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
-use super::{fetch::Inputs, observed::Observed};
+use super::{
+    etcd_health,
+    fetch::Inputs,
+    observed::{MachineFacts, Observed},
+};
 
-/// The conditions that Machines do not have as they should, by name of the Machine.
-pub fn up_to_date(inputs: &Inputs, observed: &Observed) -> Vec<(String, Condition)> {
+/// All of them. They are applied together: what an apply leaves out, the API server takes away.
+const KEPT: [&str; 2] = [types::UP_TO_DATE, types::ETCD_MEMBER_HEALTHY];
+
+/// The conditions of Machines that do not have them as they should, by name of the Machine.
+pub fn kept(inputs: &Inputs, observed: &Observed) -> Vec<(String, Vec<Condition>)> {
     let staying = inputs.machines.iter().filter(|machine| !machine.is_deleting());
     staying
         .filter_map(|machine| {
             let name = machine.name_any();
             let facts = observed.machines.iter().find(|facts| facts.name == name)?;
-            let wanted = wanted(machine, &facts.outdated)?;
-            (machine.condition(types::UP_TO_DATE) != Some(&wanted)).then_some((name, wanted))
+            let wanted = wanted(machine, facts, observed);
+            let changed = wanted
+                .iter()
+                .any(|condition| machine.condition(&condition.type_) != Some(condition));
+            changed.then_some((name, wanted))
         })
         .collect()
 }
 
-fn wanted(machine: &Machine, outdated: &[String]) -> Option<Condition> {
+fn wanted(machine: &Machine, facts: &MachineFacts, observed: &Observed) -> Vec<Condition> {
     let mut conditions = Conditions::of(machine.conditions(), machine.metadata.generation);
-    if outdated.is_empty() {
+    if facts.outdated.is_empty() {
         conditions.set_true(types::UP_TO_DATE, reasons::UP_TO_DATE, "");
     } else {
-        let lines: Vec<_> = outdated
+        let lines: Vec<_> = facts
+            .outdated
             .iter()
             .map(|difference| format!("* {difference}"))
             .collect();
         conditions.set_false(types::UP_TO_DATE, reasons::NOT_UP_TO_DATE, lines.join("\n"));
     }
-    conditions.get(types::UP_TO_DATE).cloned()
+    etcd_health::say_of(&facts.name, observed, &mut conditions);
+    let kept = KEPT.iter().filter_map(|type_| conditions.get(type_).cloned());
+    kept.collect()
 }

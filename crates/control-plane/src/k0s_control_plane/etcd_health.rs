@@ -3,7 +3,7 @@
 use k0smotron_api::names::conditions::{reasons, types};
 use k0smotron_runtime::conditions::Conditions;
 
-use super::observed::{Etcd, Observed};
+use super::observed::{Answer, Etcd, Observed, Repair};
 
 /// Reason: every member is healthy.
 const HEALTHY: &str = "Healthy";
@@ -11,12 +11,41 @@ const HEALTHY: &str = "Healthy";
 const NOT_HEALTHY: &str = "NotHealthy";
 
 /// Whether the controller of a Machine serves, as far as is known: where its member was asked for, that one is healthy.
-pub fn serves(observed: &Observed, machine: &str) -> bool {
-    match &observed.etcd {
+pub fn serves(etcd: &Etcd, machine: &str) -> bool {
+    match etcd {
         Etcd::Members { members, .. } => members
             .iter()
             .any(|member| member.name == machine && member.ready),
         Etcd::Unknown(_) | Etcd::Elsewhere => true,
+    }
+}
+
+/// Sets the condition EtcdMemberHealthy of a Machine; leaves it as it is where nothing was found out.
+pub fn say_of(machine: &str, observed: &Observed, conditions: &mut Conditions) {
+    let type_ = types::ETCD_MEMBER_HEALTHY;
+    match (&observed.etcd, &observed.answer) {
+        (Etcd::Members { members, .. }, _) => match members.iter().find(|member| member.name == machine) {
+            Some(member) if member.left => {
+                conditions.set_false(type_, NOT_HEALTHY, "it has left etcd");
+            }
+            Some(member) if member.ready => conditions.set_true(type_, HEALTHY, ""),
+            Some(_) => {
+                let message =
+                    "the API server beside it does not answer, or says that it gets no answer from it";
+                conditions.set_false(type_, NOT_HEALTHY, message);
+            }
+            None => {
+                conditions.set_unknown(type_, reasons::INSPECTION_FAILED, "it is no member of etcd yet");
+            }
+        },
+        // The API server answers from the only etcd that there is.
+        (Etcd::Unknown(_), Answer::Yes { .. }) if observed.exists && observed.machines.len() == 1 => {
+            conditions.set_true(type_, HEALTHY, "");
+        }
+        (Etcd::Unknown(_), Answer::No(reason)) if conditions.get(type_).is_some() => {
+            conditions.set_unknown(type_, reasons::INSPECTION_FAILED, reason.as_str());
+        }
+        (Etcd::Unknown(_) | Etcd::Elsewhere, _) => {}
     }
 }
 
@@ -49,9 +78,12 @@ pub fn say(observed: &Observed, conditions: &mut Conditions) {
         Etcd::Unknown(_) | Etcd::Elsewhere => {}
     }
     let repaired: Vec<_> = observed
-        .active()
-        .filter(|machine| machine.repair.is_some())
-        .map(|machine| machine.name.as_str())
+        .machines
+        .iter()
+        .filter_map(|machine| match machine.repair.as_ref()? {
+            Repair::Due => Some(machine.name.clone()),
+            Repair::Waits(message) => Some(format!("{} ({message})", machine.name)),
+        })
         .collect();
     match repaired.is_empty() {
         true => conditions.set_false(types::REMEDIATING, reasons::NOT_REMEDIATING, ""),

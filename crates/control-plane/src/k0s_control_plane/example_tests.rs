@@ -67,7 +67,7 @@ spec:
     spec: {pool: controllers, provisionJob: null}
 ";
 
-fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
+pub fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
     serde_yaml::from_str(text).unwrap()
 }
 
@@ -82,7 +82,7 @@ fn resource(kind: &str) -> ApiResource {
 }
 
 /// What is there right after the user applied the YAML and Cluster API set the owner.
-fn inputs() -> Inputs {
+pub fn inputs() -> Inputs {
     Inputs {
         plane: Arc::new(yaml::<K0sControlPlane>(PLANE)),
         owner: Owner::Found,
@@ -105,7 +105,7 @@ fn inputs() -> Inputs {
     }
 }
 
-fn built(inputs: &Inputs) -> Built {
+pub fn built(inputs: &Inputs) -> Built {
     let observed = observe(inputs);
     build(inputs, &observed, &decide(&observed)).unwrap()
 }
@@ -244,9 +244,10 @@ fn nothing_is_written_over_a_settled_control_plane() {
         .into(),
     );
     inputs.cluster = Some(Arc::new(cluster));
+    let (mut inputs, _) = after(inputs, yes());
     let conditions = built(&inputs).conditions;
     inputs.machines[0].status = Some(k0smotron_api::capi::MachineStatus {
-        conditions: vec![conditions[0].1.clone()],
+        conditions: conditions[0].1.clone(),
         ..Default::default()
     });
     let (inputs, first) = after(inputs, yes());

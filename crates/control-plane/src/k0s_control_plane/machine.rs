@@ -186,7 +186,12 @@ pub fn kept(inputs: &Inputs, cluster: &Cluster, present: &Machine) -> Machine {
     let workers = present
         .labels()
         .contains_key(labels::CONTROL_PLANE_WORKER_ENABLED);
-    assemble(inputs, cluster, &present.name_any(), spec, made_from, workers)
+    let mut kept = assemble(inputs, cluster, &present.name_any(), spec, made_from, workers);
+    if let Some(record) = present.annotations().get(annotations::REMEDIATION_FOR) {
+        kept.annotations_mut()
+            .insert(annotations::REMEDIATION_FOR.to_owned(), record.clone());
+    }
+    kept
 }
 
 fn assemble(

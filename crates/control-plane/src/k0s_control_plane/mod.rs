@@ -8,6 +8,7 @@
 //! | the API server is away for long, or back | said |
 //! | a Machine of a cluster that never came up is deleted | let go, then replaced |
 //! | more or fewer replicas, a Machine that differs from the spec, is unhealthy or deleted | one change of membership at a time, none that could cost the quorum |
+//! | a MachineHealthCheck asks that a Machine be replaced | the same, as far as the spec's limits allow, and said to it |
 //! | endpoint or authority changes, half of a certificate's life is over | kubeconfig issued again |
 //! | the Cluster is deleted, and Cluster API has got to its workers | Machines are let go: nobody leaves what goes |
 //! | the control plane is deleted | workers first, then its Machines, without ceremony |
@@ -40,6 +41,9 @@ mod observe;
 pub mod observed;
 mod probe;
 mod refusals;
+mod remediation;
+#[cfg(test)]
+mod remediation_tests;
 mod report;
 mod service_endpoint;
 mod status;

@@ -30,6 +30,7 @@ use super::{
         Owner, Refusal, RefusalKind, Strategy,
     },
     refusals::refusals,
+    remediation,
 };
 
 /// How long after its infrastructure came up a controller may take to become a member.
@@ -40,6 +41,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
     let plane = inputs.plane.as_ref();
     let mut refused = refusals(&plane.spec);
     let wanted = wanted(inputs);
+    let etcd = etcd(inputs);
     let mut machines = Vec::new();
     for machine in &inputs.machines {
         let made = made(inputs, machine);
@@ -73,7 +75,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
             stalled: stalled(machine, inputs.now),
             drained: drained(machine),
             preferred: machine.annotations().contains_key(annotations::DELETE_MACHINE),
-            repair: None,
+            repair: remediation::repair(inputs, &etcd, machine),
             outdated,
         });
     }
@@ -118,7 +120,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
             UpdateStrategy::Recreate | UpdateStrategy::InPlace => Strategy::CreateFirst,
         },
         machines,
-        etcd: etcd(inputs),
+        etcd,
         workers: if inputs.owner == Owner::Found {
             inputs.workers
         } else {

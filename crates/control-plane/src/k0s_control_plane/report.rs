@@ -1,5 +1,7 @@
 //! Says what came of a pass over a control plane: status, once and if it changed, and Events.
 
+use std::time::Duration;
+
 use k0smotron_api::{
     control_plane::v1beta2::{K0sControlPlane, K0sControlPlaneStatus},
     names::conditions::types,
@@ -12,9 +14,9 @@ use super::{
     apply::Applied,
     decide::{Live, Step},
     fetch::Inputs,
-    membership::{Membership, Wait},
+    membership::{Membership, Wait, Why},
     observed::Observed,
-    status,
+    remediation, status,
 };
 
 /// Writes status and Events, and says when to look again.
@@ -37,6 +39,20 @@ pub async fn report(
     if let Some(machine) = &applied.created {
         let note = format!("created Machine {}", machine.name_any());
         context.events.normal(plane, "MachineCreated", &note).await;
+    }
+    if let Step::Live(Live {
+        membership: Membership::Delete { name, why },
+        ..
+    }) = step
+    {
+        let why = match why {
+            Why::Excess => "there are more than asked for",
+            Why::Outdated => "it differs from the spec",
+            Why::Unhealthy => "it is unhealthy",
+            Why::Left => "its member has left etcd",
+        };
+        let note = format!("deleted Machine {name}: {why}");
+        context.events.normal(plane, "MachineDeleted", &note).await;
     }
     let was = plane
         .status
@@ -64,8 +80,19 @@ pub async fn report(
             membership: Membership::Wait(Wait::Template(_)),
             ..
         }) => Outcome::After(LOOK_AGAIN),
-        _ => Outcome::Waiting,
+        _ => match next_look(inputs, observed) {
+            Some(wait) => Outcome::After(wait),
+            None => Outcome::Waiting,
+        },
     })
+}
+
+/// How long until time alone changes what is to be done.
+fn next_look(inputs: &Inputs, observed: &Observed) -> Option<Duration> {
+    let next = remediation::next_due(inputs, &observed.etcd)?;
+    let wait = Duration::try_from(next.duration_since(inputs.now)).unwrap_or_default();
+    // Clocks differ in what they round away.
+    Some(wait.saturating_add(Duration::from_millis(100)))
 }
 
 /// Says what was observed and what a pass failed with, which is returned to the controller besides.

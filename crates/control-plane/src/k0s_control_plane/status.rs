@@ -114,7 +114,7 @@ impl<'a> View<'a> {
             || !self.has_nodes()
                 && self.answers
                 && machine.infrastructure_provisioned()
-                && etcd_health::serves(self.observed, &machine.name_any())
+                && etcd_health::serves(&self.observed.etcd, &machine.name_any())
     }
 
     fn is_up_to_date(&self, machine: &Machine) -> bool {

@@ -142,7 +142,6 @@ impl K0sControlPlaneSpec {
         Fields::default()
             .below("spec.k0sConfigSpec", self.k0s_config_spec.unsupported())
             .when(rollout, "spec.rollout.after")
-            .when(self.remediation.is_some(), "spec.remediation")
             .when(
                 naming.is_some_and(|naming| naming.template.is_some()),
                 "spec.machineNaming.template",
