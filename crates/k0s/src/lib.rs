@@ -11,6 +11,7 @@ pub mod controller;
 mod download;
 pub mod installation;
 pub mod kubeconfig;
+pub mod live_config;
 pub mod membership;
 pub mod names;
 pub mod pki;

@@ -36,6 +36,9 @@ pub const CLUSTER_INITIALIZED: &str = "k0smotron.io/cluster-initialized";
 pub const MACHINE_SEQUENCE: &str = "k0smotron.io/machine-sequence";
 /// On control planes: name of the Machine whose creation was begun and is not confirmed yet. Written before the Machine.
 pub const MACHINE_BEGUN: &str = "k0smotron.io/machine-begun";
+/// On ClusterConfig `kube-system/k0s` of a workload cluster: JSON of what was last brought in there, so that what the spec does not
+/// say any more is removed.
+pub const CONFIGURATION: &str = "k0smotron.io/configuration";
 /// On K0sControllerConfigs: made by their control plane while there was no cluster, to found it; value `true`.
 pub const FOUNDS_CLUSTER: &str = "k0smotron.io/founds-cluster";
 /// On Clusters: `<name>/<uid>` of the Machine that founds the cluster. Written before that Machine's bootstrap data, by a write that

@@ -4,7 +4,9 @@
 //! would replace machines for ever. The k0s configuration is left out, because it reaches a running cluster without
 //! replacing anything.
 
-use k0smotron_k0s::version::Version;
+use std::collections::{BTreeMap, BTreeSet};
+
+use k0smotron_k0s::{live_config, version::Version};
 use serde_json::{Map, Value};
 
 /// What a Machine was made from.
@@ -69,12 +71,26 @@ pub fn differences(made: &Made, wanted: &Wanted) -> Vec<String> {
     differences
 }
 
-/// Whether the k0s configuration differs, which is no reason to replace anything.
-pub fn k0s_differs(made: &Made, wanted: &Wanted) -> bool {
-    let k0s = |config: &Value| config.get("k0s").map(pruned).filter(|value| !is_nothing(value));
-    made.config
-        .as_ref()
-        .is_some_and(|config| k0s(config) != k0s(&wanted.config))
+/// In what the k0s configuration differs that controllers read from their own file: paths in it. That is no reason to
+/// replace anything, and nothing brings it to those that run.
+pub fn node_local_differences(made: &Made, wanted: &Wanted) -> Vec<String> {
+    let parts = |config: &Value| -> BTreeMap<&'static str, Value> {
+        let k0s = config.get("k0s").map(pruned).unwrap_or_default();
+        live_config::node_local(&k0s)
+            .filter(|(_, value)| !is_nothing(value))
+            .map(|(path, value)| (path, value.clone()))
+            .collect()
+    };
+    let Some(config) = made.config.as_ref().filter(|_| !wanted.config.is_null()) else {
+        return Vec::new();
+    };
+    let (have, want) = (parts(config), parts(&wanted.config));
+    let paths: BTreeSet<_> = have.keys().chain(want.keys()).copied().collect();
+    paths
+        .into_iter()
+        .filter(|path| have.get(path) != want.get(path))
+        .map(|path| path.trim_start_matches('/').replace('/', "."))
+        .collect()
 }
 
 /// The configuration with every field that says nothing, or says its default, left out.
@@ -226,12 +242,16 @@ mod tests {
     }
 
     #[test]
-    fn the_k0s_configuration_is_told_apart() {
-        assert!(k0s_differs(
-            &made(json!({ "k0s": { "a": 1 } })),
-            &wanted(json!({ "k0s": { "a": 2 } }))
-        ));
-        assert!(!k0s_differs(&made(json!({ "k0s": {} })), &wanted(json!({}))));
+    fn what_controllers_read_from_their_file_is_told_apart() {
+        let config = |sans: &str, provider: &str| json!({ "k0s": { "spec": { "api": { "sans": [sans], "port": null }, "network": { "provider": provider } } } });
+        let differences = |have, want| node_local_differences(&made(have), &wanted(want));
+        assert_eq!(
+            differences(config("a", "calico"), config("b", "calico")),
+            ["spec.api"]
+        );
+        assert_eq!(differences(config("a", "calico"), config("a", "custom")), [""; 0]);
+        assert_eq!(differences(config("a", "calico"), Value::Null), [""; 0]);
+        assert_eq!(differences(json!({ "k0s": {} }), json!({})), [""; 0]);
     }
 
     proptest! {

@@ -9,6 +9,7 @@
 //! | a Machine of a cluster that never came up is deleted | let go, then replaced |
 //! | more or fewer replicas, a Machine that differs from the spec, is unhealthy or deleted | one change of membership at a time, none that could cost the quorum |
 //! | a MachineHealthCheck asks that a Machine be replaced | the same, as far as the spec's limits allow, and said to it |
+//! | the k0s configuration changes | brought into the running cluster; nothing is replaced |
 //! | endpoint or authority changes, half of a certificate's life is over | kubeconfig issued again |
 //! | the Cluster is deleted, and Cluster API has got to its workers | Machines are let go: nobody leaves what goes |
 //! | the control plane is deleted | workers first, then its Machines, without ceremony |
@@ -31,6 +32,7 @@ mod fetch;
 #[cfg(test)]
 mod history_tests;
 mod kinds;
+mod live_config;
 mod machine;
 mod members;
 
@@ -72,6 +74,7 @@ use apply::Applied;
 use decide::{Live, Step};
 use fetch::{Inputs, Sources};
 use kinds::Kinds;
+use live_config::LiveConfigs;
 use membership::{Membership, Wait};
 use observed::Observed;
 use probe::{Attention, Probes};
@@ -133,6 +136,7 @@ pub fn controller(
         clusters: clusters.clone(),
         kinds: Kinds::default(),
         probes,
+        configs: LiveConfigs::default(),
     });
     Box::pin(controller.run(move |plane| {
         let worker = worker.clone();
@@ -145,6 +149,7 @@ struct Worker {
     clusters: Shared<Cluster>,
     kinds: Kinds,
     probes: Probes,
+    configs: LiveConfigs,
 }
 
 impl Worker {
@@ -182,6 +187,11 @@ impl Worker {
         }
         let applied = applied?;
         self.probe(inputs, observed, step);
+        match step {
+            Step::Live(_) => self.configs.bring_in(inputs, observed, &self.context).await?,
+            Step::Delete(_) => self.configs.forget(&inputs.plane.uid().unwrap_or_default()),
+            Step::Leave(_) => {}
+        }
         Ok(applied)
     }
 
@@ -256,6 +266,13 @@ pub enum Error {
         name: String,
         source: kube::Error,
     },
+    #[error("the k0s configuration cannot be brought into the cluster")]
+    ClusterConfig(#[source] kube::Error),
+    #[error(
+        "spec.k0sConfigSpec.k0s has changed and does not reach the cluster: there is no ClusterConfig kube-system/k0s; \
+         its controllers need --enable-dynamic-config"
+    )]
+    NoClusterConfig,
     #[error("failed to report")]
     Report(#[source] k0smotron_runtime::status::Error),
 }
@@ -277,6 +294,7 @@ impl ReconcileError for Error {
             Self::Release { .. } => "ReleaseFailed",
             Self::Dial(_) => "WorkloadClusterUnreachable",
             Self::Member { .. } => "MemberFailed",
+            Self::ClusterConfig(_) | Self::NoClusterConfig => "ClusterConfigFailed",
             Self::Report(_) => "ReportFailed",
         }
     }

@@ -60,9 +60,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
             if in_place {
                 refused.extend(not_rolled_out(machine, &outdated));
             }
-            if drift::k0s_differs(&made, &wanted) {
-                refused.push(not_live());
-            }
+            refused.extend(not_live(machine, drift::node_local_differences(&made, &wanted)));
         }
         machines.push(MachineFacts {
             name: machine.name_any(),
@@ -296,15 +294,20 @@ fn not_rolled_out(machine: &Machine, outdated: &[String]) -> Option<Refusal> {
     })
 }
 
-fn not_live() -> Refusal {
-    Refusal {
+/// What of the k0s configuration a controller reads from its own file, which is written once.
+fn not_live(machine: &Machine, differences: Vec<String>) -> Option<Refusal> {
+    (!differences.is_empty()).then(|| Refusal {
         kind: RefusalKind::Held,
-        field: "spec.k0sConfigSpec.k0s".to_owned(),
-        value: "changed since the Machine was made".to_owned(),
-        remedy: "bringing it to a running cluster is not supported yet; edit ClusterConfig kube-system/k0s of the \
-                 workload cluster, or set it back"
-            .to_owned(),
-    }
+        field: format!("spec.k0sConfigSpec.k0s: {}", differences.join(", ")),
+        value: format!("changed since Machine {} was made", machine.name_any()),
+        remedy: "it reaches new controllers only: set it back, or let the Machines be replaced".to_owned(),
+    })
+}
+
+/// The k0s configuration that the oldest Machine that stays was made with.
+pub fn made_with(inputs: &Inputs) -> Option<Value> {
+    let mut machines = inputs.machines.iter().filter(|machine| !machine.is_deleting());
+    made(inputs, machines.next()?).config?.get("k0s").cloned()
 }
 
 /// Why nothing may be done (contract G11).

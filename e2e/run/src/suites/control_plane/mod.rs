@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use k0smotron_api::control_plane::v1beta2::UpdateStrategy;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{delete, with_testbed};
 use crate::{progress::seconds, testbed::Testbed};
@@ -57,8 +57,27 @@ async fn scales_and_rolls(testbed: &Testbed) -> Result<()> {
             "members that are no controllers"
         );
     }
+    configures(&plane).await?;
     roll(&plane, "recreate").await?;
     goes(testbed, plane).await
+}
+
+/// The k0s configuration changes in the running cluster, there and back, and no Machine is replaced for it.
+async fn configures(plane: &ControlPlane<'_>) -> Result<()> {
+    let before = plane.machines().await?;
+    for profiles in [
+        json!([{ "name": "late", "values": { "maxPods": 50 } }]),
+        Value::Null,
+    ] {
+        plane
+            .edit(json!({ "k0sConfigSpec": { "k0s": { "spec": { "workerProfiles": profiles } } } }))
+            .await?;
+        let took = plane.until_configured("workerProfiles", &profiles).await?;
+        println!("  configuration changed after {}", seconds(took));
+    }
+    plane.until_settled(before.len()).await?;
+    ensure!(plane.machines().await? == before, "Machines were replaced for it");
+    Ok(())
 }
 
 /// Replaces every Machine under load. Returns how long that took, and the longest time without an answer.

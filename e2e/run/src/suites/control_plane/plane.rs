@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
-use k0smotron_api::control_plane::v1beta2::{K0sControlPlane, UpdateStrategy};
+use k0smotron_api::{
+    control_plane::v1beta2::{K0sControlPlane, UpdateStrategy},
+    k0s_objects::ClusterConfig,
+};
 use k0smotron_e2e_endpoint::{Check, LoadBalancer, Probe, Writer, identity};
 use kube::{
     Api, Client, Config, ResourceExt,
@@ -227,6 +230,23 @@ impl<'a> ControlPlane<'a> {
         }
         ensure!(told.len() == 1, "numbers of etcd members: {told:?}");
         told.pop_first().context("no host has etcd")
+    }
+
+    /// Waits until a field of the running cluster's k0s configuration is this; null means not set.
+    ///
+    /// # Errors
+    /// When that is not so after minutes, with what the objects say.
+    pub async fn until_configured(&self, field: &str, value: &Value) -> Result<Duration> {
+        let begun = Instant::now();
+        let configs: Api<ClusterConfig> = Api::namespaced(self.cluster.workload().await?, "kube-system");
+        let configured = until("the configuration in the cluster", LIMIT, POLL, || async {
+            let found = configs.get("k0s").await?.spec.0.get(field).cloned();
+            Ok((found.unwrap_or_default() == *value).then_some(()))
+        });
+        match configured.await {
+            Ok(()) => Ok(begun.elapsed()),
+            Err(error) => Err(error.context(self.cluster.report().await)),
+        }
     }
 
     async fn kubeconfig(&self) -> Result<String> {
