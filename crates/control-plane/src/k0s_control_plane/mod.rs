@@ -50,6 +50,8 @@ mod report;
 mod service_endpoint;
 mod status;
 mod survey;
+#[cfg(test)]
+mod take_over_tests;
 mod waits;
 
 use std::{sync::Arc, time::Duration};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k0smotron_api::{
     capi::{Cluster, Machine},
-    control_plane::v1beta2::UpdateStrategy,
+    control_plane::v1beta2::{K0sControlPlane, UpdateStrategy},
+    conversion::{Version as ApiVersion, convert},
     names::{
         annotations,
         conditions::{reasons, types},
@@ -20,7 +21,7 @@ use k0smotron_k0s::{
 use k0smotron_runtime::{secrets, workload::api_server_url};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     drift::{self, Made, Wanted},
@@ -265,7 +266,9 @@ fn made(inputs: &Inputs, machine: &Machine) -> Made {
     let origin = inputs.cloned_from.get(&machine.name_any());
     let origin = |key: &str| origin.and_then(|annotations| annotations.get(key)).cloned();
     let config = machine.annotations().get(annotations::K0S_CONFIG);
-    let mut config: Option<Value> = config.and_then(|text| serde_json::from_str(text).ok());
+    let mut config: Option<Value> = config
+        .and_then(|text| serde_json::from_str(text).ok())
+        .map(recorded);
     // Its own member name is no difference.
     if let Some(arguments) = config
         .as_mut()
@@ -281,6 +284,23 @@ fn made(inputs: &Inputs, machine: &Machine) -> Made {
         template_name: origin(annotations::CLONED_FROM_NAME),
         template_group_kind: origin(annotations::CLONED_FROM_GROUP_KIND),
     }
+}
+
+/// A K0sConfigSpec as a Machine bears it. Releases before 2.0 wrote it with the field names of v1beta1, which have no
+/// `provisioner`; later ones always write that.
+fn recorded(config: Value) -> Value {
+    if config.get("provisioner").is_some() {
+        return config;
+    }
+    let plane = json!({
+        "apiVersion": format!("{}/v1beta1", K0sControlPlane::group(&())),
+        "kind": K0sControlPlane::kind(&()),
+        "spec": { "k0sConfigSpec": &config },
+    });
+    let converted = convert(plane, ApiVersion::V1Beta2).ok();
+    converted
+        .and_then(|mut plane| plane.pointer_mut("/spec/k0sConfigSpec").map(Value::take))
+        .unwrap_or(config)
 }
 
 fn not_rolled_out(machine: &Machine, outdated: &[String]) -> Option<Refusal> {
