@@ -22,6 +22,7 @@ fn control_planes() {
         "machineTemplate: {nodeDrainTimeout: 5m, spec: {readinessGates: [{conditionType: Disk}], \
          taints: [{key: a, effect: NoExecute, propagation: Always}]}}",
         "remediation: {maxRetry: 2, retryPeriodSeconds: 60, minHealthyPeriodSeconds: 600}",
+        "rollout: {after: 2027-03-09T09:00:00Z}, machineNaming: {template: 'a-{{ .random }}'}",
         "rollout: {}, machineNaming: {}, k0sConfigSpec: {tunneling: {serverNodePort: 31000}}",
     ] {
         assert_eq!(list(supported), [""; 0], "{supported}");
@@ -34,11 +35,6 @@ fn control_planes() {
         (
             "k0sConfigSpec: {provisioner: {type: ignition}}",
             "spec.k0sConfigSpec.provisioner.type: ignition",
-        ),
-        ("rollout: {after: 2027-03-09T09:00:00Z}", "spec.rollout.after"),
-        (
-            "machineNaming: {template: 'a-{{ .random }}'}",
-            "spec.machineNaming.template",
         ),
     ];
     for (spec, field) in table {

@@ -28,6 +28,57 @@ pub fn machine_name(base: &str, uid: &str, sequence: u64) -> String {
     format!("{cut}-{}", suffix(uid, sequence))
 }
 
+/// A placeholder that a template of names cannot have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no {{{{ {0} }}}}; use .cluster.name, .controlPlane.name and .random")]
+pub struct UnknownPlaceholder(String);
+
+/// The name that a template gives, such as `{{ .cluster.name }}-{{ .random }}`; one of more than 63 characters is cut, and
+/// ends with the random characters.
+///
+/// As with [`machine_name`], two sequence numbers never give the same name: `.random` is the suffix of those names.
+///
+/// # Errors
+/// The template has a placeholder other than `.cluster.name`, `.controlPlane.name` and `.random`.
+pub fn templated_name(
+    template: &str,
+    cluster: &str,
+    control_plane: &str,
+    uid: &str,
+    sequence: u64,
+) -> Result<String, UnknownPlaceholder> {
+    let random = suffix(uid, sequence);
+    let mut name = String::new();
+    let mut has_random = false;
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (placeholder, after) = after.split_once("}}").unwrap_or((after, ""));
+        name.push_str(before);
+        name.push_str(match placeholder.trim() {
+            ".cluster.name" => cluster,
+            ".controlPlane.name" => control_plane,
+            ".random" => {
+                has_random = true;
+                &random
+            }
+            other => return Err(UnknownPlaceholder(other.to_owned())),
+        });
+        rest = after;
+    }
+    name.push_str(rest);
+    Ok(match has_random && name.chars().count() <= MAX_LENGTH {
+        true => name,
+        false => machine_name(&name, uid, sequence),
+    })
+}
+
+/// Whether a part of the name, between its separators, is the one that makes names with this number unique. Names tell so
+/// that were made from templates which nobody has any more.
+pub fn bears_number(name: &str, uid: &str, sequence: u64) -> bool {
+    let suffix = suffix(uid, sequence);
+    name.split(['-', '.']).any(|part| part == suffix)
+}
+
 fn suffix(uid: &str, sequence: u64) -> String {
     let digest = Sha256::digest(uid.as_bytes());
     let mut words = digest
@@ -72,6 +123,29 @@ mod tests {
             .map(|sequence| machine_name("demo", UID, sequence))
             .collect();
         assert_eq!(names.len(), 200_000);
+    }
+
+    #[test]
+    fn templates_are_filled_in() {
+        let name = |template: &str| templated_name(template, "prod", "cp", UID, 0);
+        let table = [
+            (
+                "{{ .cluster.name }}-{{ .controlPlane.name }}-{{ .random }}",
+                "prod-cp-b5gvs",
+            ),
+            ("{{.random}}.{{.cluster.name}}", "b5gvs.prod"),
+            // Without what makes it unique, which is refused before, it is added.
+            ("a", "a-b5gvs"),
+        ];
+        for (template, expected) in table {
+            assert_eq!(name(template).unwrap(), expected);
+            assert!(bears_number(expected, UID, 0) && !bears_number(expected, UID, 1));
+        }
+        let long = format!("{}-{{{{ .random }}}}-tail", "a".repeat(60));
+        let long = name(&long).unwrap();
+        assert!(long.len() == 63 && long.ends_with("-b5gvs"), "{long}");
+        assert!(name("{{ .kubeadmControlPlane.name }}-{{ .random }}").is_err());
+        assert!(name("{{ .random").is_ok());
     }
 
     proptest! {

@@ -182,8 +182,8 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
         replies: remediation::replies(inputs, observed, live),
         deletions,
         leave,
-        // Only what has been a member left anything behind.
-        departed: match observed.exists {
+        // Only what has been a member left anything behind, and nobody looks at what is left in a cluster that goes.
+        departed: match observed.exists && !observed.goes {
             true => live.release.clone(),
             false => Vec::new(),
         },

@@ -32,6 +32,7 @@ pub fn ready() -> Observed {
         machines: Vec::new(),
         etcd: Etcd::Unknown("not asked".to_owned()),
         workers: 0,
+        goes: false,
         goes_next: false,
         answer: Answer::NotAsked,
     }
@@ -191,6 +192,48 @@ fn members_of_a_cluster_that_goes_are_let_go_with_its_workers() {
     assert_eq!(deciding(true).release, ["demo-1"]);
     assert_eq!(deciding(true).membership, Membership::Steady);
     assert_eq!(deciding(false).release, [""; 0]);
+}
+
+/// Its API may be gone already: whatever asked for it would stand in the way.
+#[test]
+fn nothing_joins_or_leaves_a_cluster_that_goes() {
+    let mid_replacement = Observed {
+        replicas: 3,
+        goes: true,
+        answer: Answer::No("gone".to_owned()),
+        machines: vec![
+            MachineFacts {
+                deleting: true,
+                ..machine("demo-1")
+            },
+            MachineFacts {
+                deleting: true,
+                started: false,
+                ..machine("demo-2")
+            },
+            machine("demo-3"),
+        ],
+        ..running()
+    };
+    let with_workers = live(&mid_replacement);
+    assert!(matches!(
+        with_workers.membership,
+        Membership::Wait(Wait::Gone { .. })
+    ));
+    assert_eq!(with_workers.release, ["demo-2"]);
+    let without = live(&Observed {
+        goes_next: true,
+        ..mid_replacement.clone()
+    });
+    assert_eq!(without.release, ["demo-1", "demo-2", "demo-3"]);
+    let Step::Delete(deletion) = decide(&Observed {
+        deleting: true,
+        ..mid_replacement
+    }) else {
+        panic!("it is to be deleted")
+    };
+    assert_eq!(deletion.release, ["demo-1", "demo-2", "demo-3"]);
+    assert_eq!(deletion.delete, ["demo-3"]);
 }
 
 #[test]

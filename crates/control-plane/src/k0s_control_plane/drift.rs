@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use k0smotron_k0s::{live_config, version::Version};
 use serde_json::{Map, Value};
 
@@ -20,6 +21,8 @@ pub struct Made {
     pub template_name: Option<String>,
     /// `<Kind>.<group>` of the template, from the infrastructure machine's annotation.
     pub template_group_kind: Option<String>,
+    /// When the Machine was created.
+    pub created: Option<Timestamp>,
 }
 
 /// What Machines are to be made from now.
@@ -30,6 +33,8 @@ pub struct Wanted {
     pub config: Value,
     pub template_name: String,
     pub template_group_kind: String,
+    /// Machines from before this time are replaced; none while the time has not come.
+    pub since: Option<Timestamp>,
 }
 
 /// The differences, each in words; none when the Machine is up to date. What a Machine does not tell is no difference.
@@ -67,6 +72,11 @@ pub fn differences(made: &Made, wanted: &Wanted) -> Vec<String> {
                 "the infrastructure template's {what} is {have}, the spec asks for {want}"
             ));
         }
+    }
+    if let (Some(created), Some(since)) = (made.created, wanted.since)
+        && created < since
+    {
+        differences.push(format!("it is from before {since}, spec.rollout.after"));
     }
     differences
 }
@@ -160,6 +170,7 @@ mod tests {
             config,
             template_name: "controllers".to_owned(),
             template_group_kind: "RemoteMachineTemplate.infrastructure.cluster.x-k8s.io".to_owned(),
+            since: None,
         }
     }
 
@@ -170,6 +181,7 @@ mod tests {
             config: Some(wanted.config),
             template_name: Some(wanted.template_name),
             template_group_kind: Some(wanted.template_group_kind),
+            created: Some("2026-01-01T00:00:00Z".parse().unwrap()),
         }
     }
 
@@ -238,6 +250,20 @@ mod tests {
         assert_eq!(
             differences(&Made::default(), &wanted(json!({ "args": ["x"] }))),
             [""; 0]
+        );
+    }
+
+    #[test]
+    fn machines_from_before_the_rollout_differ() {
+        let rollout = |since: &str| Wanted {
+            since: Some(since.parse().unwrap()),
+            ..wanted(json!({}))
+        };
+        let old = made(json!({}));
+        assert_eq!(differences(&old, &rollout("2026-01-01T00:00:00Z")), [""; 0]);
+        assert_eq!(
+            differences(&old, &rollout("2026-01-01T00:00:01Z")),
+            ["it is from before 2026-01-01T00:00:01Z, spec.rollout.after"]
         );
     }
 

@@ -284,7 +284,42 @@ fn hooks_go_with_the_cluster_and_do_not_come_back() {
             "{workers} {workers_staying}"
         );
         assert!(built.kept.is_empty());
+        // The workload cluster is not asked for anything, so that its being gone holds nothing up.
+        assert!(built.departed.is_empty() && built.forget.is_empty() && built.leave.is_none());
     }
+}
+
+#[test]
+fn machines_from_before_a_rollout_are_replaced_once_its_time_has_come() {
+    let (mut inputs, _) = after(inputs(), Answer::NotAsked);
+    inputs.machines[0].metadata.creation_timestamp = Some(yaml("'2025-12-31T00:00:00Z'"));
+    for (after, outdated) in [("2026-01-01T00:00:00Z", 1), ("2026-01-01T00:00:01Z", 0)] {
+        let mut plane = K0sControlPlane::clone(&inputs.plane);
+        plane.spec.rollout = Some(yaml(&format!("{{after: '{after}'}}")));
+        inputs.plane = Arc::new(plane);
+        let facts = &observe(&inputs).machines[0];
+        assert_eq!(facts.outdated.len(), outdated, "{after}");
+        assert!(!facts.in_place);
+    }
+    inputs.machines[0].metadata.creation_timestamp = Some(yaml("'2026-01-01T00:00:00Z'"));
+    assert_eq!(observe(&inputs).machines[0].outdated, [""; 0]);
+}
+
+#[test]
+fn machines_are_named_as_asked_for() {
+    let mut named = inputs();
+    let mut plane = K0sControlPlane::clone(&named.plane);
+    plane.spec.machine_naming = Some(yaml(
+        "{template: 'x-{{ .cluster.name }}.{{ .random }}-{{ .controlPlane.name }}'}",
+    ));
+    named.plane = Arc::new(plane);
+    let (plain, named) = (built(&inputs()), built(&named));
+    let (plain, named) = (plain.creation.unwrap(), named.creation.unwrap());
+    let random = plain.machine.metadata.name.unwrap().replace("demo-", "");
+    let name = Some(format!("x-demo.{random}-demo"));
+    assert_eq!(named.machine.metadata.name, name);
+    assert_eq!(named.config.metadata.name, name);
+    assert_eq!(named.infrastructure.metadata.name, name);
 }
 
 #[test]

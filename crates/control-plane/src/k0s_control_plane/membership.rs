@@ -92,6 +92,14 @@ pub enum Wait {
 
 /// The next change. `obstacle` is what stands against making a Machine.
 pub fn next(observed: &Observed, exists: bool, obstacle: Option<Wait>) -> Changes {
+    if observed.goes {
+        return Changes {
+            // Nothing joins a cluster that goes, and nobody has to leave it; the cluster may not even answer any more.
+            membership: gone(observed),
+            release: released(observed, |machine| !exists || !machine.started),
+            forget: Vec::new(),
+        };
+    }
     if !exists {
         return founding(observed, obstacle);
     }

@@ -102,11 +102,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
         exists,
         exists_persisted,
         begun: annotation(annotations::MACHINE_BEGUN).map(|name| Begun { name: name.clone() }),
-        next_name: names::machine_name(
-            &plane.name_any(),
-            &plane.uid().unwrap_or_default(),
-            sequence(inputs).saturating_add(1),
-        ),
+        next_name: machine_name(inputs, sequence(inputs).saturating_add(1)),
         authorities: authorities(inputs),
         kubeconfig: kubeconfig(inputs),
         template: match &inputs.template {
@@ -125,6 +121,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
         } else {
             0
         },
+        goes: cluster_goes(inputs),
         goes_next: cluster_goes(inputs) && inputs.workers > 0 && inputs.workers_staying == 0,
         answer: inputs.answer.clone(),
     }
@@ -170,10 +167,30 @@ fn etcd(inputs: &Inputs) -> Etcd {
 
 /// Whether this control plane has made a Machine of that name.
 fn is_ours(inputs: &Inputs, name: &str) -> bool {
+    let uid = inputs.plane.uid().unwrap_or_default();
+    inputs.machines.iter().any(|machine| machine.name_any() == name)
+        || (1..=sequence(inputs))
+            .any(|number| names::bears_number(name, &uid, number) || machine_name(inputs, number) == name)
+}
+
+/// The name of the Machine with this number.
+fn machine_name(inputs: &Inputs, number: u64) -> String {
     let plane = inputs.plane.as_ref();
     let (base, uid) = (plane.name_any(), plane.uid().unwrap_or_default());
-    inputs.machines.iter().any(|machine| machine.name_any() == name)
-        || (1..=sequence(inputs)).any(|number| names::machine_name(&base, &uid, number) == name)
+    let cluster = inputs.cluster.as_deref().map(ResourceExt::name_any);
+    let template = plane.spec.machine_naming.as_ref();
+    template
+        .and_then(|naming| {
+            let template = naming.template.as_deref()?;
+            names::templated_name(template, &cluster.unwrap_or_default(), &base, &uid, number).ok()
+        })
+        .unwrap_or_else(|| names::machine_name(&base, &uid, number))
+}
+
+/// When Machines that are from before then are to be replaced.
+pub fn rollout_after(inputs: &Inputs) -> Option<Timestamp> {
+    let after = inputs.plane.spec.rollout.as_ref()?.after.as_ref()?;
+    Some(after.0)
 }
 
 /// Whether a Machine that is no member never will be one: k0s itself gives a join up after four minutes.
@@ -258,6 +275,7 @@ fn wanted(inputs: &Inputs) -> Wanted {
         config: config_for(inputs, None).unwrap_or(Value::Null),
         template_group_kind: format!("{}.{}", template.kind, template.api_group),
         template_name: template.name,
+        since: rollout_after(inputs).filter(|after| *after <= inputs.now),
     }
 }
 
@@ -283,6 +301,7 @@ fn made(inputs: &Inputs, machine: &Machine) -> Made {
         config,
         template_name: origin(annotations::CLONED_FROM_NAME),
         template_group_kind: origin(annotations::CLONED_FROM_GROUP_KIND),
+        created: machine.creation_timestamp().map(|time| time.0),
     }
 }
 

@@ -211,6 +211,8 @@ pub struct Observed {
     pub etcd: Etcd,
     /// Machines of the Cluster that are not control plane Machines.
     pub workers: usize,
+    /// The Cluster is being deleted.
+    pub goes: bool,
     /// The Cluster is being deleted, and Cluster API has got to its workers: the control plane is next.
     pub goes_next: bool,
     pub answer: Answer,

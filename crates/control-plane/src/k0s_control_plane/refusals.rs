@@ -4,7 +4,7 @@
 //! that are right but not supported yet) is said by a condition, never dropped.
 
 use k0smotron_api::control_plane::v1beta2::K0sControlPlaneSpec;
-use k0smotron_k0s::{arguments, cluster_config, version::Version};
+use k0smotron_k0s::{arguments, cluster_config, names, version::Version};
 
 use super::observed::{Refusal, RefusalKind};
 
@@ -41,6 +41,13 @@ pub fn refusals(spec: &K0sControlPlaneSpec) -> Vec<Refusal> {
             "not set",
             remedy,
         );
+    }
+    let naming = spec.machine_naming.as_ref();
+    if let Some(template) = naming.and_then(|naming| naming.template.as_deref())
+        && let Err(error) = names::templated_name(template, "cluster", "control-plane", "", 0)
+    {
+        let field = "spec.machineNaming.template";
+        refuse(RefusalKind::Invalid, field, template, &error.to_string());
     }
     for set in spec.unsupported() {
         let (field, value) = set.split_once(": ").unwrap_or((&set, "set"));
@@ -108,6 +115,10 @@ mod tests {
             (
                 "version: v1.36.3, k0sConfigSpec: {k0s: {kind: Pod}}",
                 "spec.k0sConfigSpec.k0s",
+            ),
+            (
+                "version: v1.36.3, machineNaming: {template: '{{ .owner }}-{{ .random }}'}",
+                "spec.machineNaming.template",
             ),
             (
                 "version: v1.36.3, k0sConfigSpec: {provisioner: {platform: windows}}",

@@ -15,6 +15,7 @@ use super::{
     decide::{Live, Step},
     fetch::Inputs,
     membership::{Membership, Wait, Why},
+    observe::rollout_after,
     observed::Observed,
     remediation, status,
 };
@@ -89,7 +90,9 @@ pub async fn report(
 
 /// How long until time alone changes what is to be done.
 fn next_look(inputs: &Inputs, observed: &Observed) -> Option<Duration> {
-    let next = remediation::next_due(inputs, &observed.etcd)?;
+    let rollout = rollout_after(inputs).filter(|after| *after > inputs.now);
+    let repair = remediation::next_due(inputs, &observed.etcd);
+    let next = rollout.into_iter().chain(repair).min()?;
     let wait = Duration::try_from(next.duration_since(inputs.now)).unwrap_or_default();
     // Clocks differ in what they round away.
     Some(wait.saturating_add(Duration::from_millis(100)))

@@ -137,6 +137,7 @@ pub fn observe(world: &World, sight: Sight) -> Observed {
             false => Etcd::Unknown(String::new()),
         },
         workers: 0,
+        goes: false,
         goes_next: false,
         answer: match answers {
             true => Answer::Yes {

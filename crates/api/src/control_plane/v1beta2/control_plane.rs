@@ -134,18 +134,8 @@ impl K0sControlPlaneSpec {
     /// Paths of the fields that are set and not supported yet.
     #[must_use]
     pub fn unsupported(&self) -> Vec<String> {
-        let rollout = self
-            .rollout
-            .as_ref()
-            .is_some_and(|rollout| rollout.after.is_some());
-        let naming = self.machine_naming.as_ref();
         Fields::default()
             .below("spec.k0sConfigSpec", self.k0s_config_spec.unsupported())
-            .when(rollout, "spec.rollout.after")
-            .when(
-                naming.is_some_and(|naming| naming.template.is_some()),
-                "spec.machineNaming.template",
-            )
             .into_vec()
     }
 }
