@@ -33,8 +33,8 @@ enum Command {
         #[arg(value_enum)]
         action: Action,
     },
-    /// A test suite: `smoke` (a part of `make test`) or `machines`.
-    Suite { name: String },
+    /// A test suite: `smoke` (a part of `make test`), `machines` or `control-plane`; of the last one all, or one scenario.
+    Suite { name: String, scenario: Option<String> },
     /// A benchmark: `machines`.
     Bench { name: String },
     /// Takes down every machine and plane of an instance, whatever state it is in.
@@ -87,7 +87,7 @@ async fn run() -> anyhow::Result<()> {
     match Options::parse().command {
         Command::Quickstart { action: Action::Up } => quickstart::up().await,
         Command::Quickstart { action: Action::Down } => quickstart::down().await,
-        Command::Suite { name } => suites::run(&name).await,
+        Command::Suite { name, scenario } => suites::run(&name, scenario.as_deref()).await,
         Command::Bench { name } => bench::run(&name).await,
         Command::Down { instance } => testbed::down(instance).await,
         Command::AnotherK0s {

@@ -23,11 +23,12 @@ const THIRD: &str = "third";
 ///
 /// # Errors
 /// With what failed.
-pub async fn run(name: &str) -> Result<()> {
-    match name {
-        "smoke" => smoke().await,
-        "machines" => machines::all().await,
-        "control-plane" => control_plane::all().await,
+pub async fn run(name: &str, scenario: Option<&str>) -> Result<()> {
+    match (name, scenario) {
+        ("smoke", None) => smoke().await,
+        ("machines", None) => machines::all().await,
+        ("control-plane", scenario) => control_plane::run(scenario).await,
+        (_, Some(scenario)) => bail!("suite {name:?} has no scenario {scenario:?}"),
         _ => bail!("there is no suite {name:?}; there are smoke, machines and control-plane"),
     }
 }

@@ -1,11 +1,12 @@
 //! Control planes of several controllers: they come up, scale, roll and lose members, while somebody writes through the
 //! load balancer in front of them.
 
+mod losses;
 pub mod plane;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use k0smotron_api::control_plane::v1beta2::UpdateStrategy;
 use serde_json::{Value, json};
 
@@ -27,15 +28,31 @@ pub async fn smoke(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
     goes(testbed, plane).await
 }
 
-/// The whole suite.
+/// In the order in which they run.
+const SCENARIOS: [&str; 4] = ["smoke", "scales_and_rolls", "ends", "lost_host"];
+
+/// The whole suite, or one scenario of it.
 ///
 /// # Errors
 /// With what was not as it should be.
-pub async fn all() -> Result<()> {
+pub async fn run(scenario: Option<&str>) -> Result<()> {
+    let chosen: Vec<_> = SCENARIOS
+        .into_iter()
+        .filter(|name| scenario.is_none_or(|chosen| chosen == *name))
+        .collect();
+    if chosen.is_empty() {
+        bail!("there are the scenarios {}", SCENARIOS.join(", "));
+    }
     with_testbed(&HOSTS, async |testbed| {
-        smoke(testbed, &HOSTS[..3]).await?;
-        scales_and_rolls(testbed).await?;
-        println!("passed: 2 passed, 0 failed");
+        for name in &chosen {
+            match *name {
+                "smoke" => smoke(testbed, &HOSTS[..3]).await?,
+                "scales_and_rolls" => scales_and_rolls(testbed).await?,
+                "ends" => losses::a_cluster_goes_without_its_endpoint(testbed, &HOSTS).await?,
+                _ => losses::a_lost_host_is_replaced(testbed, &HOSTS).await?,
+            }
+        }
+        println!("passed: {} passed, 0 failed", chosen.len());
         Ok(())
     })
     .await

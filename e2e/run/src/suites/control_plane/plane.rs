@@ -13,6 +13,7 @@ use k0smotron_api::{
     k0s_objects::ClusterConfig,
 };
 use k0smotron_e2e_endpoint::{Check, LoadBalancer, Probe, Writer, identity};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{Patch, PatchParams},
@@ -170,6 +171,19 @@ impl<'a> ControlPlane<'a> {
         }
     }
 
+    /// Whether etcd has so many members and all of them are healthy, as its control plane says.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn has_healthy_members(&self, members: usize) -> Result<bool> {
+        let plane = self.planes.get(&self.cluster.name).await?;
+        let status = plane.status.unwrap_or_default();
+        let healthy =
+            |condition: &Condition| condition.type_ == "EtcdClusterHealthy" && condition.status == "True";
+        let serving = status.ready_replicas == Some(i32::try_from(members)?);
+        Ok(serving && status.conditions.iter().any(healthy))
+    }
+
     /// Does what it is given while somebody asks and writes through the endpoint all the time; no write that was acknowledged
     /// may be lost. Returns the longest time without an answer.
     ///
@@ -220,8 +234,11 @@ impl<'a> ControlPlane<'a> {
     pub async fn members(&self) -> Result<usize> {
         let mut told = BTreeSet::new();
         for machine in &self.testbed.machines {
-            let listed = machine.exec("k0s etcd member-list 2>/dev/null || true").await?;
-            match listed.matches("https://").count() {
+            // One that is lost tells nothing.
+            let Ok(listed) = machine.try_exec("k0s etcd member-list 2>/dev/null || true").await else {
+                continue;
+            };
+            match listed.stdout.matches("https://").count() {
                 0 => {}
                 members => {
                     told.insert(members);
