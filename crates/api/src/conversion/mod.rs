@@ -22,6 +22,7 @@ mod kinds;
 mod known;
 mod lost;
 mod managed_fields;
+mod places;
 mod registry;
 mod review;
 mod rules;
@@ -29,6 +30,7 @@ mod rules;
 use serde_json::Value;
 
 pub use managed_fields::managed_fields;
+pub use places::{moved, version_of};
 pub use review::{MalformedReview, answer, review};
 
 use lost::Lost;

@@ -16,7 +16,7 @@ pub fn apply_defaults(object: &mut Value) {
 }
 
 /// Fills in what the kind's defaults are; for an existing object, so that nothing changes for it.
-pub(super) fn apply_defaults_over(object: &mut Value, old: Option<&Value>) {
+pub fn apply_defaults_over(object: &mut Value, old: Option<&Value>) {
     let group = object
         .get("apiVersion")
         .and_then(Value::as_str)

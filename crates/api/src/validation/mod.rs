@@ -24,7 +24,7 @@ mod upgrade;
 pub mod values;
 
 pub use admission::{admission, defaulting};
-pub use defaults::{VERSION_OF_NEW_CLUSTERS, apply_defaults};
+pub use defaults::{VERSION_OF_NEW_CLUSTERS, apply_defaults, apply_defaults_over};
 pub use dry_run::{DryRun, to_dry_run};
 pub use report::{Finding, Findings};
 
