@@ -154,6 +154,16 @@ fn schemas_are_tidy() {
     }
 }
 
+/// Whether a description says more than the name of its field.
+fn helps(name: &str, description: &str) -> bool {
+    let letters = |text: &str| {
+        let letters = text.chars().filter(|character| character.is_alphanumeric());
+        letters.collect::<String>().to_lowercase()
+    };
+    let words = description.split_whitespace().count();
+    words > 2 && description.ends_with('.') && letters(description) != letters(name)
+}
+
 fn check(schema: &JSONSchemaProps, path: &str) {
     assert_eq!(schema.nullable, None, "{path} is nullable");
     if schema.type_.as_deref() == Some("string")
@@ -166,7 +176,8 @@ fn check(schema: &JSONSchemaProps, path: &str) {
     }
     for (name, property) in schema.properties.iter().flatten() {
         let path = format!("{path}.{name}");
-        assert!(property.description.is_some(), "{path} has no description");
+        let description = property.description.as_deref().unwrap_or_default();
+        assert!(helps(name, description), "{path} is described by {description:?}");
         let required = schema.required.iter().flatten().any(|field| field == name);
         assert!(
             !required || property.default.is_none(),

@@ -49,7 +49,7 @@ pub struct Endpoint {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 1, max = 512))]
     pub host: String,
-    /// Port.
+    /// Port on which the API server is reached.
     #[serde(default, skip_serializing_if = "Endpoint::is_unset")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
@@ -119,7 +119,7 @@ pub struct MachineAddress {
     /// What kind of address this is.
     #[serde(default, rename = "type")]
     pub type_: MachineAddressType,
-    /// The address.
+    /// The address itself, of the kind that type says.
     #[serde(default)]
     #[schemars(length(min = 1, max = 256))]
     pub address: String,

@@ -129,7 +129,7 @@ pub struct NfsVolume {
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(inline, rename_all = "camelCase")]
 pub struct DownwardApiVolume {
-    /// The files.
+    /// The files, each with the field of the pod that it holds.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub items: Option<Vec<DownwardApiFile>>,
     /// Permissions of the files, as a number (420 is octal 0644). Default: 420.
@@ -177,7 +177,7 @@ pub struct ResourceFieldSelector {
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(inline, rename_all = "camelCase")]
 pub struct ProjectedVolume {
-    /// The sources.
+    /// What the volume is put together from.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub sources: Option<Vec<Projection>>,
     /// Permissions of the files, as a number (420 is octal 0644). Default: 420.
@@ -233,7 +233,7 @@ pub struct SecretProjection {
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(inline, rename_all = "camelCase")]
 pub struct DownwardApiProjection {
-    /// The files.
+    /// The files, each with the field of the pod that it holds.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub items: Option<Vec<DownwardApiFile>>,
 }

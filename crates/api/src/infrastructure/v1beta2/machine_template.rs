@@ -109,7 +109,7 @@ pub struct RemoteMachineTemplateStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeInfo {
-    /// Processor architecture.
+    /// Processor architecture of the hosts, as Go names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
     /// Operating system, such as linux.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct ComponentPatch {
     /// Objects to change.
     pub target: PatchTarget,
-    /// The change.
+    /// What is changed of the objects that target selects.
     pub patch: Patch,
 }
 
