@@ -26,10 +26,11 @@ build:
 	@e2e/prerequisites build
 	$(CARGO) build --release --locked -p k0smotron-manager
 
-# Generated files of config/.
+# Generated files of config/ and docs/.
 manifests:
 	@e2e/prerequisites build
 	$(CARGO) run --quiet --locked -p k0smotron-api --example crdgen
+	$(CARGO) run --quiet --locked -p k0smotron-api --example rules
 
 # A clusterctl repository of the three providers.
 components:
