@@ -17,6 +17,7 @@ use super::{
     fetch::{FoundTemplate, Inputs, Template},
     observe::observe,
     observed::{Answer, Owner},
+    report::next_look,
     status::{failed, status},
 };
 
@@ -293,13 +294,22 @@ fn hooks_go_with_the_cluster_and_do_not_come_back() {
 fn machines_from_before_a_rollout_are_replaced_once_its_time_has_come() {
     let (mut inputs, _) = after(inputs(), Answer::NotAsked);
     inputs.machines[0].metadata.creation_timestamp = Some(yaml("'2025-12-31T00:00:00Z'"));
-    for (after, outdated) in [("2026-01-01T00:00:00Z", 1), ("2026-01-01T00:00:01Z", 0)] {
+    let look = |seconds: u64| Some(std::time::Duration::from_millis(seconds * 1000 + 100));
+    for (after, outdated, again) in [
+        ("2026-01-01T00:00:00Z", 1, None),
+        ("2026-01-01T00:00:01Z", 0, look(1)),
+    ] {
         let mut plane = K0sControlPlane::clone(&inputs.plane);
         plane.spec.rollout = Some(yaml(&format!("{{after: '{after}'}}")));
         inputs.plane = Arc::new(plane);
-        let facts = &observe(&inputs).machines[0];
-        assert_eq!(facts.outdated.len(), outdated, "{after}");
-        assert!(!facts.in_place);
+        let observed = observe(&inputs);
+        assert_eq!(observed.machines[0].outdated.len(), outdated, "{after}");
+        assert!(!observed.machines[0].in_place);
+        assert_eq!(
+            next_look(&inputs, &observed, &decide(&observed)),
+            again,
+            "{after}"
+        );
     }
     inputs.machines[0].metadata.creation_timestamp = Some(yaml("'2026-01-01T00:00:00Z'"));
     assert_eq!(observe(&inputs).machines[0].outdated, [""; 0]);

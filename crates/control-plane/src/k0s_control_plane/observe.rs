@@ -195,11 +195,15 @@ pub fn rollout_after(inputs: &Inputs) -> Option<Timestamp> {
 
 /// Whether a Machine that is no member never will be one: k0s itself gives a join up after four minutes.
 fn stalled(machine: &Machine, now: Timestamp) -> bool {
-    let since = machine
+    stalls_at(machine).is_some_and(|at| now > at)
+}
+
+/// The moment after which a Machine that is no member never will be one.
+pub fn stalls_at(machine: &Machine) -> Option<Timestamp> {
+    let ready = machine
         .condition(types::INFRASTRUCTURE_READY)
-        .filter(|ready| ready.status == "True")
-        .map(|ready| ready.last_transition_time.0);
-    since.is_some_and(|since| now.duration_since(since) > JOIN_PATIENCE)
+        .filter(|ready| ready.status == "True")?;
+    ready.last_transition_time.0.checked_add(JOIN_PATIENCE).ok()
 }
 
 /// Whether nothing but pre-terminate hooks holds the Machine's deletion (contract 2.9). Its pods may need the member

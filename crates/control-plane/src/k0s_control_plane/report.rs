@@ -15,7 +15,7 @@ use super::{
     decide::{Live, Step},
     fetch::Inputs,
     membership::{Membership, Wait, Why},
-    observe::rollout_after,
+    observe::{rollout_after, stalls_at},
     observed::Observed,
     remediation, status,
 };
@@ -81,7 +81,7 @@ pub async fn report(
             membership: Membership::Wait(Wait::Template(_)),
             ..
         }) => Outcome::After(LOOK_AGAIN),
-        _ => match next_look(inputs, observed) {
+        _ => match next_look(inputs, observed, step) {
             Some(wait) => Outcome::After(wait),
             None => Outcome::Waiting,
         },
@@ -89,12 +89,23 @@ pub async fn report(
 }
 
 /// How long until time alone changes what is to be done.
-fn next_look(inputs: &Inputs, observed: &Observed) -> Option<Duration> {
+pub fn next_look(inputs: &Inputs, observed: &Observed, step: &Step) -> Option<Duration> {
     let rollout = rollout_after(inputs).filter(|after| *after > inputs.now);
     let repair = remediation::next_due(inputs, &observed.etcd);
-    let next = rollout.into_iter().chain(repair).min()?;
+    let stall = match step {
+        Step::Live(Live {
+            membership: Membership::Wait(Wait::Joined { name }),
+            ..
+        }) => {
+            let mut machines = inputs.machines.iter();
+            let newcomer = machines.find(|machine| machine.name_any() == *name);
+            newcomer.and_then(stalls_at).filter(|at| *at > inputs.now)
+        }
+        _ => None,
+    };
+    let next = rollout.into_iter().chain(repair).chain(stall).min()?;
     let wait = Duration::try_from(next.duration_since(inputs.now)).unwrap_or_default();
-    // Clocks differ in what they round away.
+    // The moment itself may not be enough.
     Some(wait.saturating_add(Duration::from_millis(100)))
 }
 
