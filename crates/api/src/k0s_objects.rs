@@ -141,7 +141,44 @@ pub struct PlanStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub state: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub commands: Vec<Value>,
+    pub commands: Vec<PlanCommandStatus>,
+}
+
+/// How far a command of a Plan has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanCommandStatus {
+    /// Index of the command in the spec.
+    #[serde(default)]
+    pub id: i64,
+    #[serde(default)]
+    pub state: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Of an update of k0s, the only command read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub k0supdate: Option<K0sUpdateStatus>,
+}
+
+/// How far an update of k0s has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct K0sUpdateStatus {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controllers: Vec<PlanTargetStatus>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<PlanTargetStatus>,
+}
+
+/// How far one target has come; controllers by name of the ControlNode, workers by name of the Node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanTargetStatus {
+    #[serde(default)]
+    pub name: String,
+    /// One of SignalPending, SignalSent, SignalCompleted, SignalMissingNode, SignalMissingPlatform, SignalApplyFailed.
+    #[serde(default)]
+    pub state: String,
 }
 
 /// Spec of k0s' own ClusterConfig; the running cluster reads `kube-system/k0s`.

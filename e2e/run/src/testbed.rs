@@ -21,6 +21,8 @@ use crate::{
 pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 /// Port on the bridge where the k0s binary is served.
 const K0S_PORT: u16 = 8080;
+/// Port on the bridge where another release is served.
+const ANOTHER_PORT: u16 = 8082;
 
 /// Instances, one each, so that they run side by side.
 #[derive(Clone, Copy, Debug)]
@@ -105,14 +107,32 @@ impl Testbed {
     }
 
     async fn serve_k0s(&self) -> Result<()> {
+        self.serve("k0s-file-server", K0S_PORT, "/k0s", &self.k0s.path)
+            .await
+    }
+
+    /// Makes a k0s of another version, and serves it at the URL that is returned.
+    ///
+    /// # Errors
+    /// When it cannot be made or served.
+    pub async fn serve_another_k0s(&self, version: &str) -> Result<String> {
+        let file = self.plane.directory().join("another-k0s");
+        k0s::write_another(&self.k0s.path, version, &file)?;
+        let path = "/another/k0s";
+        self.serve("another-k0s-file-server", ANOTHER_PORT, path, &file)
+            .await?;
+        Ok(format!("http://{}:{ANOTHER_PORT}{path}", self.network.host()))
+    }
+
+    async fn serve(&self, name: &str, port: u16, path: &str, file: &Path) -> Result<()> {
         let arguments = vec![
             "serve".to_owned(),
-            format!("{}:{K0S_PORT}", self.network.host()),
-            "/k0s".to_owned(),
-            self.k0s.path.display().to_string(),
+            format!("{}:{port}", self.network.host()),
+            path.to_owned(),
+            file.display().to_string(),
         ];
         self.plane
-            .run_beside("k0s-file-server", &std::env::current_exe()?, arguments)
+            .run_beside(name, &std::env::current_exe()?, arguments)
             .await
     }
 

@@ -48,6 +48,9 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
         authorities,
         kubeconfig,
         creation,
+        records,
+        obsolete_plan,
+        plan,
         kept,
         conditions,
         replies,
@@ -95,6 +98,10 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
     if let Some(creation) = creation {
         applied.created = Some(create(creation, &machines, inputs, context).await?);
     }
+    // Before the Machine, by which it is known that the update is still to be recorded.
+    for (name, spec) in &records {
+        record(&context.api::<K0sControllerConfig>(&namespace), name, spec).await?;
+    }
     for machine in &kept {
         apply::apply_if_changed(&machines, machine, field_managers::K0SMOTRON)
             .await
@@ -111,6 +118,21 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
                 write_conditions(&machines, &name, &[condition], manager).await?;
             }
             Reply::Withdraw(index) => withdraw(&machines, &name, index).await?,
+        }
+    }
+    if let Some(cluster) = &inputs.cluster
+        && (obsolete_plan.is_some() || plan.is_some())
+    {
+        let key = ClusterKey {
+            namespace: namespace.clone(),
+            name: cluster.name_any(),
+        };
+        let members = Members::of(&key, context).await?;
+        if let Some(uid) = &obsolete_plan {
+            members.remove_plan(uid).await?;
+        }
+        if let Some(plan) = &plan {
+            members.make_plan(plan).await?;
         }
     }
     if let Some(cluster) = &inputs.cluster
@@ -152,6 +174,20 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
             .map_err(mark)?;
     }
     Ok(applied)
+}
+
+/// Writes what an update in place has changed. Nothing is made from it any more: bootstrap data is made once.
+async fn record(api: &Api<K0sControllerConfig>, name: &str, spec: &serde_json::Value) -> Result<(), Error> {
+    let patch = Patch::Merge(json!({ "spec": spec }));
+    let parameters = PatchParams {
+        field_manager: Some(field_managers::K0SMOTRON.to_owned()),
+        ..PatchParams::default()
+    };
+    let recorded = api.patch(name, &parameters, &patch).await;
+    ignore_missing(recorded.map(drop)).map_err(|source| Error::Record {
+        name: name.to_owned(),
+        source,
+    })
 }
 
 async fn delete(machines: &Api<Machine>, names: &[String]) -> Result<(), Error> {

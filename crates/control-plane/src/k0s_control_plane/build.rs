@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k0smotron_api::k0s_objects::Plan;
 use k0smotron_api::{
     bootstrap::v1beta2::K0sControllerConfig,
     capi::{Cluster, Machine},
@@ -13,6 +14,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{Resource, ResourceExt, api::DynamicObject, core::ApiResource};
+use serde_json::{Value, json};
 
 use super::{
     Error,
@@ -24,6 +26,7 @@ use super::{
     membership::Membership,
     observe::{self, sequence},
     observed::{Answer, Observed},
+    plan::{self, Update},
     remediation::{self, Reply},
     service_endpoint,
 };
@@ -42,6 +45,12 @@ pub struct Built {
     pub authorities: Vec<Secret>,
     pub kubeconfig: Option<KubeconfigWrite>,
     pub creation: Option<Creation>,
+    /// K0sControllerConfigs of controllers that were updated in place, by name, and what changes in their spec.
+    pub records: Vec<(String, Value)>,
+    /// UID of the Plan that is removed.
+    pub obsolete_plan: Option<String>,
+    /// The Plan that k0s is to carry out.
+    pub plan: Option<Plan>,
     /// Machines as they are to be, changed in place.
     pub kept: Vec<Machine>,
     /// Conditions of Machines that do not have them so.
@@ -158,6 +167,7 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
         Membership::Leave { name } => leave = Some(name.clone()),
         Membership::Steady | Membership::Wait(_) => {}
     }
+    let updates = updates(inputs, live);
     let authorities = certificates::generate(inputs, cluster, &live.generate)?;
     let kubeconfig = match live.issue_kubeconfig {
         true => Some(certificates::kubeconfig(inputs, cluster, &authorities)?),
@@ -175,8 +185,14 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
         authorities,
         kubeconfig,
         creation,
+        records: updates.records,
+        obsolete_plan: updates.obsolete_plan,
+        plan: updates.plan,
         kept: staying()
-            .map(|present| machine::kept(inputs, cluster, present))
+            .map(|present| match updates.machines.get(&present.name_any()) {
+                Some(recorded) => machine::kept(inputs, cluster, recorded),
+                None => machine::kept(inputs, cluster, present),
+            })
             .collect(),
         conditions: conditions::kept(inputs, observed),
         replies: remediation::replies(inputs, observed, live),
@@ -197,6 +213,51 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
         unmarks,
         finished: false,
     })
+}
+
+/// What updates in place bring about.
+#[derive(Default)]
+struct UpdateObjects {
+    records: Vec<(String, Value)>,
+    /// Machines as they are recorded, by name.
+    machines: BTreeMap<String, Machine>,
+    obsolete_plan: Option<String>,
+    plan: Option<Plan>,
+}
+
+fn updates(inputs: &Inputs, live: &Live) -> UpdateObjects {
+    let mut built = UpdateObjects::default();
+    let Some(version) = observe::version(inputs).map(|version| version.to_string()) else {
+        return built;
+    };
+    let plane = inputs.plane.as_ref();
+    match &live.updates.update {
+        Update::Begin { machines } => {
+            let download = observe::download(inputs);
+            let plan = plan::plan(
+                &plane.name_any(),
+                &version,
+                download.as_deref(),
+                machines,
+                inputs.now,
+            );
+            built.plan = Some(plan);
+        }
+        Update::Remove { uid } => built.obsolete_plan = Some(uid.clone()),
+        Update::None | Update::Look | Update::Wait { .. } | Update::Failed { .. } => {}
+    }
+    let download = plane.spec.k0s_config_spec.download_url.clone().map(Value::String);
+    let is_recorded = |machine: &&Machine| live.updates.recorded.contains(&machine.name_any());
+    for machine in inputs.machines.iter().filter(is_recorded) {
+        let config = machine.spec.bootstrap.config_ref.as_ref();
+        if let Some(config) = config.filter(|config| config.kind == K0sControllerConfig::kind(&())) {
+            let spec = json!({ "version": version, "downloadURL": download });
+            built.records.push((config.name.clone(), spec));
+        }
+        let recorded = plan::recorded(machine, &version, download.as_ref());
+        built.machines.insert(machine.name_any(), recorded);
+    }
+    built
 }
 
 fn build_deletion(deletion: &Deletion) -> Built {

@@ -5,6 +5,7 @@
 use super::{
     membership::{self, Changes, Membership, Wait},
     observed::{Answer, Authority, AuthorityState, KubeconfigState, Observed, Owner},
+    plan::{self, Updates},
 };
 
 /// What a pass does.
@@ -41,6 +42,7 @@ pub struct Live {
     pub lacking: Vec<Authority>,
     pub issue_kubeconfig: bool,
     pub membership: Membership,
+    pub updates: Updates,
     /// The Machine that was begun exists: forget that it was begun.
     pub confirm: bool,
     /// Machines whose pre-terminate hook is removed.
@@ -52,9 +54,11 @@ pub struct Live {
 }
 
 impl Live {
-    /// Whether the pass changes who the members are, or will be.
+    /// Whether the pass changes who the members are or will be, or what k0s does with them.
     pub fn changes_members(&self) -> bool {
-        !matches!(self.membership, Membership::Steady | Membership::Wait(_)) || !self.release.is_empty()
+        !matches!(self.membership, Membership::Steady | Membership::Wait(_))
+            || !self.release.is_empty()
+            || self.updates.update.is_change()
     }
 }
 
@@ -123,11 +127,13 @@ fn live(observed: &Observed) -> Live {
     let issue_kubeconfig = observed.endpoint
         && !lacking.contains(&Authority::Cluster)
         && observed.kubeconfig != KubeconfigState::Good;
+    let changes = membership::next(observed, exists, obstacle(observed, &lacking));
+    let (changes, updates) = plan::next(observed, exists, changes);
     let Changes {
         membership,
         mut release,
         forget,
-    } = membership::next(observed, exists, obstacle(observed, &lacking));
+    } = changes;
     if observed.goes_next {
         // Nobody has to leave a cluster that goes. Let go now, the Machines need no look of Cluster API, a second each,
         // only to see that they were held.
@@ -142,6 +148,7 @@ fn live(observed: &Observed) -> Live {
         lacking,
         issue_kubeconfig,
         membership,
+        updates,
         confirm: observed
             .begun
             .as_ref()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    autopilot::Autopilot,
     decide::{Leave, Live, Step, decide},
     membership::{Membership, Wait, Why},
     observed::{
@@ -31,6 +32,12 @@ pub fn ready() -> Observed {
         strategy: Strategy::CreateFirst,
         machines: Vec::new(),
         etcd: Etcd::Unknown("not asked".to_owned()),
+        autopilot: Autopilot::Known {
+            fresh: true,
+            plan: None,
+            controllers: BTreeMap::new(),
+        },
+        download: None,
         workers: 0,
         goes: false,
         goes_next: false,

@@ -81,6 +81,27 @@ pub fn differences(made: &Made, wanted: &Wanted) -> Vec<String> {
     differences
 }
 
+/// Whether the version, or where its binary comes from, is all that differs: k0s changes that itself, on the same host.
+pub fn in_place(made: &Made, wanted: &Wanted) -> bool {
+    let without_download = |config: &Value| {
+        let mut config = config.clone();
+        if let Some(fields) = config.as_object_mut() {
+            fields.remove("downloadURL");
+        }
+        config
+    };
+    let rest = Made {
+        version: None,
+        config: made.config.as_ref().map(without_download),
+        ..made.clone()
+    };
+    let asked = Wanted {
+        config: without_download(&wanted.config),
+        ..wanted.clone()
+    };
+    !differences(made, wanted).is_empty() && differences(&rest, &asked).is_empty()
+}
+
 /// In what the k0s configuration differs that controllers read from their own file: paths in it. That is no reason to
 /// replace anything, and nothing brings it to those that run.
 pub fn node_local_differences(made: &Made, wanted: &Wanted) -> Vec<String> {
@@ -234,6 +255,19 @@ mod tests {
                 "the infrastructure template's name is old, the spec asks for controllers"
             ]
         );
+    }
+
+    #[test]
+    fn a_version_and_where_it_comes_from_change_in_place_and_nothing_else() {
+        let mut older = made(json!({ "downloadURL": "https://mirror/1/k0s", "args": ["--debug"] }));
+        older.version = Some("v1.36.2+k0s.0".to_owned());
+        let want = |config| wanted(config);
+        let moved = json!({ "downloadURL": "https://mirror/2/k0s", "args": ["--debug"] });
+        assert!(in_place(&older, &want(moved)));
+        let more = json!({ "downloadURL": "https://mirror/2/k0s", "args": [] });
+        assert!(!in_place(&older, &want(more)));
+        let same = json!({ "args": ["--debug"] });
+        assert!(!in_place(&made(same.clone()), &want(same)), "nothing differs");
     }
 
     #[test]

@@ -7,11 +7,14 @@ use k0smotron_api::{
     bootstrap::v1beta2::TunnelingSpec,
     capi::Cluster,
     control_plane::v1beta2::{K0sControlPlane, K0sControlPlaneStatus},
+    k0s_objects::ControlNode,
 };
-use kube::{api::DynamicObject, core::ApiResource};
+use kube::{ResourceExt, api::DynamicObject, core::ApiResource};
+use tokio::time::Instant;
 
 use super::{
     apply::Applied,
+    autopilot::{Seen, seen},
     build::{Built, build},
     decide::decide,
     fetch::{FoundTemplate, Inputs, Template},
@@ -19,6 +22,7 @@ use super::{
     observed::{Answer, Owner},
     report::next_look,
     status::{failed, status},
+    survey::Survey,
 };
 
 const PLANE: &str = "
@@ -345,28 +349,62 @@ fn what_cannot_be_followed_is_said_and_nothing_else_changes() {
     assert!(!nothing.finalizer && nothing.authorities.is_empty() && nothing.creation.is_none());
     let (_, refused) = after(tunneled, Answer::NotAsked);
     assert_yaml_snapshot!("refused", said(&refused));
+}
 
-    let (mut upgraded, _) = after(
-        inputs(),
-        Answer::Yes {
-            cluster_uid: "abc".to_owned(),
-        },
-    );
+/// What is known after k0s was asked: the controller of the only Machine runs this version.
+fn surveyed(inputs: &mut Inputs, version: &str) {
+    let node: ControlNode = yaml(&format!(
+        "{{apiVersion: autopilot.k0sproject.io/v1beta2, kind: ControlNode, metadata: {{name: {}}}, \
+         status: {{k0sVersion: {version}}}}}",
+        inputs.machines[0].name_any()
+    ));
+    let survey = Survey {
+        begun: Instant::now(),
+        members: Err("its k0s has no EtcdMembers".to_owned()),
+        autopilot: Ok(Seen {
+            plan: None,
+            controllers: vec![seen(&node)],
+        }),
+    };
+    inputs.survey = Some((survey, true));
+}
+
+#[test]
+fn a_version_changes_in_place_and_is_recorded_when_it_runs() {
+    let answer = || Answer::Yes {
+        cluster_uid: "abc".to_owned(),
+    };
+    let (mut upgraded, _) = after(inputs(), answer());
     let mut plane = K0sControlPlane::clone(&upgraded.plane);
     plane.spec.version = "v1.36.4+k0s.0".to_owned();
+    plane.spec.k0s_config_spec.download_url = Some("http://mirror/k0s".to_owned());
     upgraded.plane = Arc::new(plane);
-    let held = built(&upgraded);
-    assert!(held.creation.is_none() && held.deletions.is_empty());
-    assert_eq!(held.kept[0].spec.version.as_deref(), Some("v1.36.3+k0s.2"));
-    let (_, rolled) = after(
-        upgraded,
-        Answer::Yes {
-            cluster_uid: "abc".to_owned(),
-        },
-    );
+    surveyed(&mut upgraded, "v1.36.3+k0s.2");
+    let asked = built(&upgraded);
+    assert!(asked.creation.is_none() && asked.deletions.is_empty() && asked.records.is_empty());
+    assert_eq!(asked.kept[0].spec.version.as_deref(), Some("v1.36.3+k0s.2"));
+    let plan = asked.plan.unwrap();
+    assert_eq!(plan.spec.commands[0]["k0supdate"]["version"], "v1.36.4+k0s.0");
+    let (mut upgraded, rolled) = after(upgraded, answer());
     assert_yaml_snapshot!("upgraded", said(&rolled));
     assert_eq!(rolled.up_to_date_replicas, Some(0));
     assert_eq!(rolled.versions[0].version, "v1.36.3+k0s.2");
+
+    surveyed(&mut upgraded, "v1.36.4+k0s.0");
+    let recorded = built(&upgraded);
+    assert!(recorded.plan.is_none());
+    let name = upgraded.machines[0].name_any();
+    let spec = serde_json::json!({ "version": "v1.36.4+k0s.0", "downloadURL": "http://mirror/k0s" });
+    assert_eq!(recorded.records, [(name, spec)]);
+    assert_eq!(recorded.kept[0].spec.version.as_deref(), Some("v1.36.4+k0s.0"));
+
+    // What is written makes up for the difference.
+    upgraded.machines[0].spec.version = recorded.kept[0].spec.version.clone();
+    upgraded.machines[0].metadata.annotations = recorded.kept[0].metadata.annotations.clone();
+    let (upgraded, done) = after(upgraded, answer());
+    assert_eq!(done.up_to_date_replicas, Some(1));
+    assert_eq!(done.version.as_deref(), Some("v1.36.4+k0s.0"));
+    assert!(built(&upgraded).records.is_empty());
 }
 
 /// A control plane that runs is looked at and not written to: what would be written lacks what its spec asks for.

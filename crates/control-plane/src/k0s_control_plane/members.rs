@@ -1,18 +1,18 @@
-//! What is told to k0s about its members: to let one go, and to forget those that are gone.
+//! What is told to k0s about its members: to let one go, to forget those that are gone, and to update some in place.
 //!
 //! k0s does the leaving itself (facts: how members leave): the member's controller shuts down and leaves, or is taken
 //! out by another one once it has been away for minutes.
 
-use k0smotron_api::k0s_objects::{ControlNode, EtcdMember};
+use k0smotron_api::k0s_objects::{ControlNode, EtcdMember, Plan};
 use k0smotron_runtime::{Context, workload::ClusterKey};
 use kube::{
     Api, Client, Resource,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::Error;
+use super::{Error, autopilot::PLAN};
 
 /// The members of a cluster, to be written to.
 pub struct Members(Client);
@@ -52,6 +52,37 @@ impl Members {
     /// Whatever the workload cluster's API answers, but not that there is none.
     pub async fn forget_member(&self, name: &str) -> Result<(), Error> {
         remove(&Api::<EtcdMember>::all(self.0.clone()), name).await
+    }
+
+    /// Makes a Plan, and never overwrites one.
+    ///
+    /// # Errors
+    /// Whatever the workload cluster's API answers; that there is a Plan among it.
+    pub async fn make_plan(&self, plan: &Plan) -> Result<(), Error> {
+        let api: Api<Plan> = Api::all(self.0.clone());
+        let made = api.create(&PostParams::default(), plan).await;
+        made.map(drop)
+            .map_err(|source| Error::Plan { verb: "make", source })
+    }
+
+    /// Removes the Plan of that UID. k0s brings the controller that it is at to an end, and begins with no other.
+    ///
+    /// # Errors
+    /// Whatever the workload cluster's API answers, but not that it is gone.
+    pub async fn remove_plan(&self, uid: &str) -> Result<(), Error> {
+        let api: Api<Plan> = Api::all(self.0.clone());
+        let parameters = DeleteParams::default().preconditions(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        });
+        match api.delete(PLAN, &parameters).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(source) => Err(Error::Plan {
+                verb: "remove",
+                source,
+            }),
+            Ok(_) => Ok(()),
+        }
     }
 }
 

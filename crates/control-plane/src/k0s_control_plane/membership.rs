@@ -84,6 +84,8 @@ pub enum Wait {
     Healthy { names: Vec<String> },
     /// The limits that the spec sets to replacements.
     Repair { name: String, message: String },
+    /// A Plan by which k0s updates controllers comes first.
+    Updated { plan: String },
     /// The cluster does not keep its data in k0s' etcd, whose members are all that can be told apart.
     OtherStorage,
     /// The cluster exists, and none of its Machines does.
@@ -228,8 +230,13 @@ impl Standing {
     }
 }
 
-fn vote(member: &MemberFacts) -> Vote {
-    match (member.left, member.ready) {
+/// Whether it serves and goes on doing so: one that k0s updates stops any moment.
+fn is_ready(observed: &Observed, member: &MemberFacts) -> bool {
+    member.ready && !observed.autopilot.updates(&member.name)
+}
+
+fn vote(observed: &Observed, member: &MemberFacts) -> Vote {
+    match (member.left, is_ready(observed, member)) {
         (true, _) => Vote::None,
         (false, true) => Vote::Healthy,
         (false, false) => Vote::Suspect,
@@ -251,7 +258,7 @@ impl<'a> Roster<'a> {
                 Some(member) if member.left => Standing::Left,
                 // One that nothing holds may be gone at any moment.
                 Some(member) => Standing::Voter {
-                    ready: member.ready && (machine.hooked || !machine.deleting),
+                    ready: is_ready(observed, member) && (machine.hooked || !machine.deleting),
                 },
                 None if machine.started => Standing::Joining,
                 None => Standing::Absent,
@@ -268,7 +275,7 @@ impl<'a> Roster<'a> {
             machines,
             voters: Voters::default(),
         };
-        let others = roster.strangers().map(vote);
+        let others = roster.strangers().map(|member| vote(observed, member));
         let ours = roster.machines.iter().map(|(_, standing)| standing.vote());
         roster.voters = ours.chain(others).collect();
         roster
@@ -394,7 +401,7 @@ impl<'a> Roster<'a> {
         let strangers = self
             .strangers()
             .filter(|member| member.ours && !member.left)
-            .map(|member| (member.name.as_str(), vote(member), true));
+            .map(|member| (member.name.as_str(), vote(self.observed, member), true));
         let mut candidates: Vec<_> = machines.chain(strangers).collect();
         candidates.sort_by_key(|(_, vote, drained)| (*vote == Vote::Healthy, !drained));
         let (name, _, drained) = candidates

@@ -10,6 +10,7 @@
 //! | more or fewer replicas, a Machine that differs from the spec, is unhealthy or deleted | one change of membership at a time, none that could cost the quorum |
 //! | a MachineHealthCheck asks that a Machine be replaced | the same, as far as the spec's limits allow, and said to it |
 //! | the k0s configuration changes | brought into the running cluster; nothing is replaced |
+//! | only the version differs, and is to change in place | k0s updates itself, one controller after the other |
 //! | endpoint or authority changes, half of a certificate's life is over | kubeconfig issued again |
 //! | the Cluster is deleted, and Cluster API has got to its workers | Machines are let go: nobody leaves what goes |
 //! | the control plane is deleted | workers first, then its Machines, without ceremony |
@@ -17,6 +18,7 @@
 //! What a pass may do to a cluster is decided in [`decide`] and [`membership`], from facts alone.
 
 mod apply;
+pub mod autopilot;
 mod build;
 mod certificates;
 mod cluster;
@@ -41,6 +43,9 @@ pub mod membership;
 mod membership_tests;
 mod observe;
 pub mod observed;
+pub mod plan;
+#[cfg(test)]
+mod plan_tests;
 mod probe;
 mod refusals;
 mod remediation;
@@ -79,6 +84,7 @@ use kinds::Kinds;
 use live_config::LiveConfigs;
 use membership::{Membership, Wait};
 use observed::Observed;
+use plan::Update;
 use probe::{Attention, Probes};
 
 /// How soon to look again for what has no event.
@@ -223,9 +229,13 @@ impl Worker {
 /// How closely the members of etcd are to be looked at after a pass.
 fn attention(observed: &Observed, live: &Live) -> Attention {
     let alone = observed.replicas == 1 && observed.machines.len() <= 1;
+    let updates = &live.updates;
     match &live.membership {
         _ if !observed.exists && !live.persist_existence => Attention::None,
+        _ if updates.update == Update::Look => Attention::Now,
         Membership::Wait(Wait::Members(None)) => Attention::Now,
+        Membership::Steady if updates.update != Update::None => Attention::Close,
+        Membership::Steady if observed.active().any(|machine| machine.in_place) => Attention::Close,
         Membership::Wait(Wait::Lost | Wait::OtherStorage) => Attention::None,
         Membership::Steady if alone => Attention::None,
         Membership::Steady => Attention::Calm,
@@ -275,6 +285,10 @@ pub enum Error {
          its controllers need --enable-dynamic-config"
     )]
     NoClusterConfig,
+    #[error("failed to {verb} Plan autopilot")]
+    Plan { verb: &'static str, source: kube::Error },
+    #[error("failed to record the update of K0sControllerConfig {name}")]
+    Record { name: String, source: kube::Error },
     #[error("failed to report")]
     Report(#[source] k0smotron_runtime::status::Error),
 }
@@ -297,6 +311,8 @@ impl ReconcileError for Error {
             Self::Dial(_) => "WorkloadClusterUnreachable",
             Self::Member { .. } => "MemberFailed",
             Self::ClusterConfig(_) | Self::NoClusterConfig => "ClusterConfigFailed",
+            Self::Plan { .. } => "PlanFailed",
+            Self::Record { .. } => "RecordFailed",
             Self::Report(_) => "ReportFailed",
         }
     }

@@ -24,12 +24,14 @@ use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::{
+    autopilot::{self, Autopilot},
     drift::{self, Made, Wanted},
     fetch::{Inputs, Template},
     observed::{
         Answer, Authority, AuthorityState, Begun, Etcd, KubeconfigState, MachineFacts, MemberFacts, Observed,
         Owner, Refusal, RefusalKind, Strategy,
     },
+    plan,
     refusals::refusals,
     remediation,
 };
@@ -47,20 +49,9 @@ pub fn observe(inputs: &Inputs) -> Observed {
     for machine in &inputs.machines {
         let made = made(inputs, machine);
         let outdated = drift::differences(&made, &wanted);
-        let in_place = plane.spec.update_strategy == UpdateStrategy::InPlace
-            && !outdated.is_empty()
-            && drift::differences(
-                &Made {
-                    version: None,
-                    ..made.clone()
-                },
-                &wanted,
-            )
-            .is_empty();
+        let in_place =
+            plane.spec.update_strategy == UpdateStrategy::InPlace && drift::in_place(&made, &wanted);
         if !machine.is_deleting() {
-            if in_place {
-                refused.extend(not_rolled_out(machine, &outdated));
-            }
             refused.extend(not_live(machine, drift::node_local_differences(&made, &wanted)));
         }
         machines.push(MachineFacts {
@@ -114,6 +105,8 @@ pub fn observe(inputs: &Inputs) -> Observed {
             UpdateStrategy::RecreateDeleteFirst => Strategy::DeleteFirst,
             UpdateStrategy::Recreate | UpdateStrategy::InPlace => Strategy::CreateFirst,
         },
+        autopilot: autopilot(inputs, &machines),
+        download: download(inputs),
         machines,
         etcd,
         workers: if inputs.owner == Owner::Found {
@@ -163,6 +156,47 @@ fn etcd(inputs: &Inputs) -> Etcd {
                 .collect(),
         },
     }
+}
+
+/// What k0s' autopilot does, held against what the spec asks of it.
+fn autopilot(inputs: &Inputs, machines: &[MachineFacts]) -> Autopilot {
+    let (seen, fresh) = match &inputs.survey {
+        Some((survey, fresh)) => (&survey.autopilot, *fresh),
+        None => return Autopilot::Unknown("it was not asked yet".to_owned()),
+    };
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(reason) => return Autopilot::Unknown(reason.clone()),
+    };
+    let version = version(inputs)
+        .map(|version| version.to_string())
+        .unwrap_or_default();
+    let download = download(inputs);
+    let runs = |name: &String| {
+        let mut controllers = seen.controllers.iter();
+        controllers.any(|controller| controller.name == *name && controller.version == version)
+    };
+    let targets: Vec<_> = machines
+        .iter()
+        .filter(|machine| machine.in_place && !machine.deleting)
+        .map(|machine| machine.name.clone())
+        .filter(|name| !runs(name))
+        .collect();
+    let in_place = inputs.plane.spec.update_strategy == UpdateStrategy::InPlace;
+    let plane = inputs.plane.name_any();
+    autopilot::facts(
+        seen,
+        fresh,
+        &version,
+        |id| plan::is_ours(id, &plane),
+        |commands| in_place && plan::fits(commands, &version, download.as_deref(), &targets),
+        inputs.now,
+    )
+}
+
+/// Where k0s' binaries come from, if the spec says so.
+pub fn download(inputs: &Inputs) -> Option<String> {
+    plan::download(inputs.plane.spec.k0s_config_spec.download_url.as_deref())
 }
 
 /// Whether this control plane has made a Machine of that name.
@@ -324,17 +358,6 @@ fn recorded(config: Value) -> Value {
     converted
         .and_then(|mut plane| plane.pointer_mut("/spec/k0sConfigSpec").map(Value::take))
         .unwrap_or(config)
-}
-
-fn not_rolled_out(machine: &Machine, outdated: &[String]) -> Option<Refusal> {
-    (!outdated.is_empty()).then(|| Refusal {
-        kind: RefusalKind::Held,
-        field: format!("Machine {}", machine.name_any()),
-        value: outdated.join(", "),
-        remedy:
-            "updating in place is not supported yet; set spec.updateStrategy to Recreate, or the version back"
-                .to_owned(),
-    })
 }
 
 /// What of the k0s configuration a controller reads from its own file, which is written once.

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::autopilot::Autopilot;
+
 /// One of the four key pairs that a cluster is founded on (contract C14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Authority {
@@ -80,7 +82,7 @@ pub struct MachineFacts {
     pub hooked: bool,
     /// In what it differs from the spec; empty when it is up to date.
     pub outdated: Vec<String>,
-    /// Only its version differs, and the strategy is to change that in place.
+    /// Only its version differs, or where that comes from, and the strategy is to change that in place.
     pub in_place: bool,
     /// Its infrastructure has come up: its host may run k0s, or may have run it.
     pub started: bool,
@@ -209,6 +211,9 @@ pub struct Observed {
     /// The control plane Machines of this control plane, oldest first.
     pub machines: Vec<MachineFacts>,
     pub etcd: Etcd,
+    pub autopilot: Autopilot,
+    /// Where k0s' binaries come from, if the spec says so.
+    pub download: Option<String>,
     /// Machines of the Cluster that are not control plane Machines.
     pub workers: usize,
     /// The Cluster is being deleted.

@@ -235,10 +235,9 @@ impl Inner {
         let Some(survey) = survey else {
             return (running.attention, false);
         };
-        let changed = running
-            .survey
-            .as_ref()
-            .is_none_or(|before| before.members != survey.members);
+        let changed = running.survey.as_ref().is_none_or(|before| {
+            (&before.members, &before.autopilot) != (&survey.members, &survey.autopilot)
+        });
         let awaited = running.awaited && survey.is_fresh(running.since);
         if awaited {
             running.awaited = false;

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use tokio::time::Instant;
 
 use super::{
+    autopilot::Seen,
     build::Built,
     example_tests::{built, inputs, yaml},
     fetch::Inputs,
@@ -88,6 +89,7 @@ fn three(annotations: &str, conditions: &str, first_serves: bool) -> Inputs {
     ];
     let survey = Survey {
         begun: Instant::now(),
+        autopilot: Ok(Seen::default()),
         members: Ok(members),
     };
     inputs.survey = Some((survey, true));

@@ -17,8 +17,12 @@ use super::{
     membership::{Membership, Wait, Why},
     observe::{rollout_after, stalls_at},
     observed::Observed,
+    plan::Update,
     remediation, status,
 };
+
+/// How soon to look whether an update in place takes too long.
+const OVERDUE: Duration = Duration::from_secs(30);
 
 /// Writes status and Events, and says when to look again.
 pub async fn report(
@@ -76,6 +80,12 @@ pub async fn report(
             .warning(plane, &stalled.reason, &stalled.message)
             .await;
     }
+    if let Step::Live(live) = step {
+        for name in &live.updates.recorded {
+            let note = format!("the controller of Machine {name} was updated in place");
+            context.events.normal(plane, "MachineUpdated", &note).await;
+        }
+    }
     Ok(match step {
         Step::Live(Live {
             membership: Membership::Wait(Wait::Template(_)),
@@ -103,10 +113,17 @@ pub fn next_look(inputs: &Inputs, observed: &Observed, step: &Step) -> Option<Du
         }
         _ => None,
     };
-    let next = rollout.into_iter().chain(repair).chain(stall).min()?;
-    let wait = Duration::try_from(next.duration_since(inputs.now)).unwrap_or_default();
-    // The moment itself may not be enough.
-    Some(wait.saturating_add(Duration::from_millis(100)))
+    let next = rollout.into_iter().chain(repair).chain(stall).min();
+    let due = next.map(|next| {
+        let wait = Duration::try_from(next.duration_since(inputs.now)).unwrap_or_default();
+        // The moment itself may not be enough.
+        wait.saturating_add(Duration::from_millis(100))
+    });
+    let updates = match step {
+        Step::Live(live) => matches!(live.updates.update, Update::Wait { .. }).then_some(OVERDUE),
+        Step::Leave(_) | Step::Delete(_) => None,
+    };
+    due.into_iter().chain(updates).min()
 }
 
 /// Says what was observed and what a pass failed with, which is returned to the controller besides.

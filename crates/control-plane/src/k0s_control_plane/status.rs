@@ -21,7 +21,8 @@ use super::{
     fetch::Inputs,
     membership::{Membership, Wait},
     observed::{Answer, Authority, AuthorityState, Observed, RefusalKind},
-    waits,
+    plan::Update,
+    waits::{self, WAITING_FOR_UPDATE},
 };
 
 /// The status after a pass.
@@ -283,13 +284,40 @@ impl<'a> View<'a> {
             let mut facts = self.observed.machines.iter();
             facts.any(|facts| facts.name == name && !facts.outdated.is_empty() && !facts.in_place)
         });
-        match replaced.is_empty() {
+        let updated = self.names(|machine| {
+            let name = machine.name_any();
+            let mut facts = self.observed.machines.iter();
+            facts.any(|facts| facts.name == name && facts.in_place) && !self.is_recorded(&name)
+        });
+        let lists = [("to be replaced", replaced), ("to be updated in place", updated)];
+        let lists: Vec<_> = lists
+            .iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| format!("{what}: {names}"))
+            .collect();
+        match lists.is_empty() {
             true => conditions.set_false(types::ROLLING_OUT, reasons::NOT_ROLLING_OUT, ""),
             false => {
-                let message = format!("to be replaced: {replaced}{}", self.awaited());
+                let awaited = match self.update() {
+                    Some(Update::Failed { message }) => format!(": {message}"),
+                    _ => self.awaited(),
+                };
+                let message = format!("{}{awaited}", lists.join("; "));
                 conditions.set_true(types::ROLLING_OUT, reasons::ROLLING_OUT, message);
             }
         }
+    }
+
+    fn update(&self) -> Option<&Update> {
+        match self.step {
+            Step::Live(live) => Some(&live.updates.update),
+            Step::Leave(_) | Step::Delete(_) => None,
+        }
+    }
+
+    /// Whether its update in place was recorded in this pass.
+    fn is_recorded(&self, name: &str) -> bool {
+        matches!(self.step, Step::Live(live) if live.updates.recorded.iter().any(|recorded| recorded == name))
     }
 
     fn names(&self, wanted: impl Fn(&Machine) -> bool) -> String {
@@ -421,6 +449,9 @@ impl<'a> View<'a> {
                 .collect();
             return Some(("CertificatesUnusable", problems.join("\n")));
         }
+        if let Some(Update::Failed { message }) = self.update() {
+            return Some(("UpdateFailed", message.clone()));
+        }
         if matches!(self.step, Step::Delete(_)) || self.observed.refusals.is_empty() {
             return None;
         }
@@ -478,7 +509,19 @@ impl<'a> View<'a> {
                 reasons::WAITING_FOR_MACHINES_DELETION,
                 format!("Machine {name} is leaving"),
             )),
-            Membership::Steady | Membership::Create { .. } => None,
+            Membership::Steady => match &live.updates.update {
+                Update::Wait { message } => Some((WAITING_FOR_UPDATE, message.clone())),
+                Update::Begin { machines } => Some((
+                    WAITING_FOR_UPDATE,
+                    format!("k0s is asked to update itself in place: {}", machines.join(", ")),
+                )),
+                Update::Remove { .. } | Update::Look => Some((
+                    WAITING_FOR_UPDATE,
+                    "an update in place is being prepared".to_owned(),
+                )),
+                Update::None | Update::Failed { .. } => None,
+            },
+            Membership::Create { .. } => None,
         }
     }
 }

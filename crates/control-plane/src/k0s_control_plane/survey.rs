@@ -1,4 +1,5 @@
-//! Asks for the members of etcd: what k0s tells of them, and each one's own API server whether its etcd answers.
+//! Asks for the members of etcd: what k0s tells of them, and each one's own API server whether its etcd answers. And for
+//! what k0s does with them, which is read with them and not watched: see [`super::autopilot`].
 //!
 //! etcd itself is reachable from its own host only (facts: how members join and leave). `/readyz/etcd` of an API server
 //! reads through the etcd beside it, which answers only while that one is a voter of a quorum.
@@ -10,6 +11,8 @@ use k0smotron_api::k0s_objects::EtcdMember;
 use k0smotron_runtime::workload::{ClusterKey, Dialer, api_server_url};
 use kube::{Api, ResourceExt, api::ListParams};
 use tokio::time::{Instant, timeout};
+
+use super::autopilot::{self, Seen};
 
 /// How long the list of members may take.
 const LIST: Duration = Duration::from_secs(5);
@@ -42,6 +45,8 @@ pub struct Survey {
     pub begun: Instant,
     /// The members, or why nobody told of them.
     pub members: Result<Vec<Surveyed>, String>,
+    /// What k0s' autopilot does, or why nobody told.
+    pub autopilot: Result<Seen, String>,
 }
 
 impl Survey {
@@ -54,7 +59,19 @@ impl Survey {
 /// Asks for the members. Bounded.
 pub async fn survey(dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> Survey {
     let begun = Instant::now();
-    let members = match timeout(LIST, list(dialer, cluster)).await {
+    let (members, autopilot) = tokio::join!(
+        members(dialer, cluster, places),
+        timeout(LIST, autopilot::look(dialer, cluster))
+    );
+    Survey {
+        begun,
+        members,
+        autopilot: autopilot.unwrap_or_else(|_| Err("the Plan does not come in time".to_owned())),
+    }
+}
+
+async fn members(dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> Result<Vec<Surveyed>, String> {
+    match timeout(LIST, list(dialer, cluster)).await {
         Ok(Ok(members)) => Ok(join_all(
             members
                 .iter()
@@ -63,8 +80,7 @@ pub async fn survey(dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> S
         .await),
         Ok(Err(reason)) => Err(reason),
         Err(_) => Err("the list of EtcdMembers does not come in time".to_owned()),
-    };
-    Survey { begun, members }
+    }
 }
 
 /// Lists as a read that a quorum confirms, which is what a list without a version is.

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
+    autopilot::Seen,
     decide::{Live, Step, decide},
     example_tests::{built, inputs, yaml},
     fetch::Inputs,
@@ -154,6 +155,7 @@ fn taken_over(plane: &str, bears_config: bool) -> Inputs {
     });
     let survey = Survey {
         begun: Instant::now(),
+        autopilot: Ok(Seen::default()),
         members: Ok(members.to_vec()),
     };
     Inputs {

@@ -3,7 +3,7 @@
 use k0smotron_api::names::{annotations, conditions::reasons};
 use k0smotron_k0s::membership::quorum;
 
-use super::membership::Wait;
+use super::{autopilot::PLAN, membership::Wait};
 
 /// Reason: a newcomer is no voter yet.
 const WAITING_FOR_MEMBER: &str = "WaitingForMemberToJoin";
@@ -15,6 +15,8 @@ const WAITING_FOR_QUORUM: &str = "WaitingForQuorum";
 const WAITING_FOR_HEALTH: &str = "WaitingForHealthyMembers";
 /// Reason: the members of etcd have not been asked yet.
 const WAITING_FOR_MEMBERS: &str = "WaitingForMembers";
+/// Reason: k0s updates controllers in place.
+pub const WAITING_FOR_UPDATE: &str = "WaitingForUpdate";
 /// Reason: pods are moved away.
 const WAITING_FOR_DRAIN: &str = "WaitingForDrain";
 
@@ -70,6 +72,12 @@ pub fn said(wait: &Wait) -> Option<(&'static str, String)> {
             format!(
                 "nothing is replaced while members are not healthy: {}. Bring them back, or delete their Machines",
                 names.join(", ")
+            ),
+        ),
+        Wait::Updated { plan } => (
+            WAITING_FOR_UPDATE,
+            format!(
+                "no member is added or removed while k0s updates controllers by Plan {PLAN} (id {plan}) of the workload cluster"
             ),
         ),
         Wait::Repair { name, message } => (

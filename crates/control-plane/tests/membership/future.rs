@@ -79,9 +79,13 @@ fn round(world: &mut World) {
             || world.join(id)
             || world.promote(id)
             || world.publish(id)
+            || world.signal(id)
+            || world.stop(id)
+            || world.come_back(id)
             || world.leave(id)
             || world.finish(id);
     }
+    world.complete();
 }
 
 /// As many voters as asked for, all of them healthy, on Machines that are as asked for, and nothing else. A name may be
@@ -94,6 +98,7 @@ fn reached(world: &World) -> bool {
             Some(machine) => {
                 !machine.deleting
                     && machine.version == world.version
+                    && (!world.in_place || host.runs == world.version && host.updating.is_none())
                     && (host.part, host.power) == (Part::Voter, Power::Up)
             }
         }

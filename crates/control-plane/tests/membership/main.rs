@@ -6,6 +6,7 @@
 //! state that can be reached:
 //!
 //! - no removal leaves fewer healthy voters than a quorum, health being what is so and not what is seen;
+//! - no member is added or removed while k0s updates controllers by a Plan, and no Plan begins while one is;
 //! - there are never two clusters, and never more Machines than asked for and one;
 //! - once faults stop, the control plane gets to what the spec asks for, within so many rounds. The checker leaves
 //!   cycles out of properties that hold "eventually", so this is one that holds always, of the state's future without
@@ -16,6 +17,7 @@
 
 mod future;
 mod model;
+mod updates;
 mod world;
 
 use std::time::Instant;
@@ -50,6 +52,7 @@ fn no_history_of_up_to_three_controllers_costs_the_quorum_or_stops_half_way() {
         edits: 1,
         sizes: &[1, 3],
         machines: 6,
+        in_place: false,
     };
     explore("up to three", bounds, 750_000);
 }
@@ -61,6 +64,19 @@ fn nor_does_one_of_five() {
         edits: 1,
         sizes: &[1, 3, 5],
         machines: 8,
+        in_place: false,
     };
     explore("five", bounds, 300_000);
+}
+
+#[test]
+fn updates_in_place_never_meet_a_change_of_membership() {
+    let bounds = Bounds {
+        faults: 1,
+        edits: 2,
+        sizes: &[1, 3],
+        machines: 5,
+        in_place: true,
+    };
+    explore("in place", bounds, 100_000);
 }

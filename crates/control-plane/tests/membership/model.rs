@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 
 use k0smotron_control_plane::k0s_control_plane::{
+    autopilot::{Autopilot, Controller, PlanFacts, State},
     decide::{Step, decide},
     membership::Membership as Change,
     observed::{
         Answer, Authority, AuthorityState, Begun, Etcd, KubeconfigState, MachineFacts, MemberFacts, Observed,
         Owner, Repair, Strategy,
     },
+    plan::Update,
 };
 use stateright::{Model, Property};
 
 use crate::{
     future::Future,
-    world::{Bounds, Object, Part, Power, Read, World, Write},
+    world::{Bounds, Host, Object, Part, PlanState, Power, Read, World, Write},
 };
 
 /// How a pass sees the world.
@@ -41,6 +43,11 @@ pub enum Event {
     Publish(u8),
     Leave(u8),
     Finish(u8),
+    /// k0s tells the controller to update itself.
+    Signal(u8),
+    Stop(u8),
+    ComeBack(u8),
+    Complete,
     Heal(u8),
     Kill(u8),
     Cut(u8),
@@ -89,7 +96,7 @@ pub fn observe(world: &World, sight: Sight) -> Observed {
             } else {
                 vec![String::new()]
             },
-            in_place: false,
+            in_place: world.in_place && machine.version != world.version,
             started: machine.started,
             stalled: world.stalled(id),
             drained: true,
@@ -136,6 +143,11 @@ pub fn observe(world: &World, sight: Sight) -> Observed {
             },
             false => Etcd::Unknown(String::new()),
         },
+        autopilot: match answers {
+            true => autopilot(world, sight),
+            false => Autopilot::Unknown(String::new()),
+        },
+        download: None,
         workers: 0,
         goes: false,
         goes_next: false,
@@ -145,6 +157,34 @@ pub fn observe(world: &World, sight: Sight) -> Observed {
             },
             false => Answer::No(String::new()),
         },
+    }
+}
+
+fn autopilot(world: &World, sight: Sight) -> Autopilot {
+    let controllers = world.ids().filter_map(|id| {
+        let host = world.host(id);
+        let controller = Controller {
+            version: host.runs.to_string(),
+            up_to_date: host.runs == world.version,
+            updating: host.updating.map(|_| String::new()),
+        };
+        (host.object == Object::Joined || host.object == Object::Leaving).then(|| (name(id), controller))
+    });
+    Autopilot::Known {
+        fresh: sight != Sight::Stale,
+        plan: world.plan.map(|plan| PlanFacts {
+            id: String::new(),
+            uid: String::new(),
+            ours: true,
+            fits: plan.version == world.version,
+            state: match plan.state {
+                PlanState::Running => State::Running,
+                PlanState::Done => State::Done,
+                PlanState::Failed => State::Failed(String::new()),
+            },
+            controllers: plan.state != PlanState::Done,
+        }),
+        controllers: controllers.collect(),
     }
 }
 
@@ -167,6 +207,18 @@ pub fn pass(world: &mut World, sight: Sight) {
         }
         writes.push(Write::Machine { id, founds: *founds });
     }
+    let recorded = live.updates.recorded.iter().map(|name| Write::Record {
+        id: id(name),
+        version: world.version,
+    });
+    writes.extend(recorded);
+    match &live.updates.update {
+        Update::Begin { .. } => writes.push(Write::Plan {
+            version: world.version,
+        }),
+        Update::Remove { .. } => writes.push(Write::RemovePlan),
+        Update::None | Update::Look | Update::Wait { .. } | Update::Failed { .. } => {}
+    }
     writes.extend(live.forget.iter().map(|name| Write::Forget { id: id(name) }));
     match &live.membership {
         Change::Leave { name } => writes.push(Write::Leave { id: id(name) }),
@@ -184,8 +236,9 @@ pub fn pass(world: &mut World, sight: Sight) {
     world.pending = writes;
     world.read = Read {
         voters: world.voters(),
-        healthy: world.healthy(),
+        healthy: world.steady(),
         replicas: world.replicas,
+        changing: world.changing(),
     };
 }
 
@@ -195,6 +248,9 @@ impl Model for Membership {
 
     fn init_states(&self) -> Vec<World> {
         let sizes = self.bounds.sizes.iter();
+        if self.bounds.in_place {
+            return sizes.map(|size| World::settled(*size, &self.bounds)).collect();
+        }
         sizes
             .flat_map(|size| [false, true].map(|first| World::new(*size, first, &self.bounds)))
             .collect()
@@ -223,6 +279,9 @@ impl Model for Membership {
                 Event::Leave(id),
                 Event::Finish(id),
             ]);
+            if world.in_place {
+                events.extend([Event::Signal(id), Event::Stop(id), Event::ComeBack(id)]);
+            }
             if world.pending.is_empty() && host.object == Object::Joined {
                 events.push(Event::Pass(Sight::Without(id)));
             }
@@ -234,13 +293,16 @@ impl Model for Membership {
                 events.push(Event::Flag(id));
             }
             if world.faults > 0 {
-                if host.power == Power::Up {
+                if matches!(host.power, Power::Up | Power::Down) {
                     events.extend([Event::Kill(id), Event::Cut(id)]);
                 }
                 if host.machine.is_some_and(|machine| !machine.deleting) {
                     events.push(Event::UserDeletes(id));
                 }
             }
+        }
+        if world.plan_runs() {
+            events.push(Event::Complete);
         }
         if world.edits > 0 {
             events.extend(self.bounds.sizes.iter().map(|size| Event::Scale(*size)));
@@ -263,6 +325,10 @@ impl Model for Membership {
             Event::Publish(id) => _ = world.publish(id),
             Event::Leave(id) => _ = world.leave(id),
             Event::Finish(id) => _ = world.finish(id),
+            Event::Signal(id) => _ = world.signal(id),
+            Event::Stop(id) => _ = world.stop(id),
+            Event::ComeBack(id) => _ = world.come_back(id),
+            Event::Complete => _ = world.complete(),
             Event::Heal(id) => world.host_mut(id).power = Power::Up,
             Event::Kill(id) => {
                 world.host_mut(id).power = Power::Dead;
@@ -298,9 +364,9 @@ impl Model for Membership {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::always(
-                "no removal costs the quorum, no second cluster, no Machine too many",
+                "no removal costs the quorum, no second cluster, no Machine too many, no change beside a Plan",
                 |_: &Self, world: &World| world.violation.is_none(),
             ),
             Property::always(
@@ -309,14 +375,50 @@ impl Model for Membership {
                     world.violation.is_some() || model.future.reaches_the_spec(world)
                 },
             ),
-            // What the model is to cover; a property that nothing reaches proves nothing.
-            Property::sometimes("three voters", |_: &Self, world: &World| {
-                world.voters().count_ones() == 3
-            }),
-            Property::sometimes("a member leaves", |_: &Self, world: &World| {
-                world.hosts.iter().any(|host| host.object == Object::Left)
-            }),
-            Property::sometimes("a learner beside a dead voter", |_: &Self, world: &World| {
+        ];
+        // What the model is to cover; a property that nothing reaches proves nothing.
+        properties.extend(match self.bounds.in_place {
+            true => updates(),
+            false => memberships(),
+        });
+        properties
+    }
+}
+
+fn updates() -> Vec<Property<Membership>> {
+    vec![
+        Property::sometimes(
+            "three controllers updated in place",
+            |_: &Membership, world: &World| {
+                let done =
+                    |host: &Host| host.machine.is_some_and(|machine| machine.version > 0) && host.runs > 0;
+                world.hosts.iter().filter(|host| done(host)).count() == 3
+            },
+        ),
+        Property::sometimes(
+            "a controller dies while another is updated",
+            |_: &Membership, world: &World| {
+                world.hosts.iter().any(|host| host.updating.is_some())
+                    && world.hosts.iter().any(|host| host.power == Power::Dead)
+            },
+        ),
+        Property::sometimes("a Plan fails", |_: &Membership, world: &World| {
+            world.plan.is_some_and(|plan| plan.state == PlanState::Failed)
+        }),
+    ]
+}
+
+fn memberships() -> Vec<Property<Membership>> {
+    vec![
+        Property::sometimes("three voters", |_: &Membership, world: &World| {
+            world.voters().count_ones() == 3
+        }),
+        Property::sometimes("a member leaves", |_: &Membership, world: &World| {
+            world.hosts.iter().any(|host| host.object == Object::Left)
+        }),
+        Property::sometimes(
+            "a learner beside a dead voter",
+            |_: &Membership, world: &World| {
                 let has = |part, power| {
                     world
                         .hosts
@@ -324,7 +426,7 @@ impl Model for Membership {
                         .any(|host| host.part == part && host.power == power)
                 };
                 has(Part::Learner, Power::Up) && has(Part::Voter, Power::Dead) && world.serves()
-            }),
-        ]
-    }
+            },
+        ),
+    ]
 }

@@ -14,6 +14,8 @@ pub struct Bounds {
     pub sizes: &'static [u8],
     /// Machines made in one history.
     pub machines: u8,
+    /// Versions change in place, by Plans, of clusters that are there from the beginning.
+    pub in_place: bool,
 }
 
 /// A host's k0s.
@@ -24,6 +26,8 @@ pub enum Power {
     Up,
     /// Runs, and nobody reaches it.
     Cut,
+    /// k0s restarts, for an update.
+    Down,
     Dead,
 }
 
@@ -67,12 +71,33 @@ pub struct Host {
     pub power: Power,
     pub part: Part,
     pub object: Object,
+    /// Version of its k0s, where that changes in place.
+    pub runs: u8,
+    /// Version that its k0s was told to change to, and has not come back with yet.
+    pub updating: Option<u8>,
+}
+
+/// A Plan of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Plan {
+    pub version: u8,
+    pub state: PlanState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PlanState {
+    Running,
+    Done,
+    Failed,
 }
 
 /// One write of the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Write {
     Exists,
+    Plan { version: u8 },
+    RemovePlan,
+    Record { id: u8, version: u8 },
     Begin { id: u8 },
     Machine { id: u8, founds: bool },
     Leave { id: u8 },
@@ -88,6 +113,8 @@ pub enum Violation {
     QuorumLost,
     TwoClusters,
     TooManyMachines,
+    /// A change of membership beside a Plan that runs.
+    Overlap,
 }
 
 /// What the pass in progress has read.
@@ -97,12 +124,16 @@ pub struct Read {
     pub voters: u16,
     pub healthy: u16,
     pub replicas: u8,
+    /// A change of membership was under way.
+    pub changing: bool,
 }
 
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     pub delete_first: bool,
+    pub in_place: bool,
+    pub plan: Option<Plan>,
     pub replicas: u8,
     /// Version asked for. Of odd ones no host ever joins.
     pub version: u8,
@@ -136,6 +167,8 @@ impl World {
     pub fn new(replicas: u8, delete_first: bool, bounds: &Bounds) -> Self {
         Self {
             delete_first,
+            in_place: bounds.in_place,
+            plan: None,
             replicas,
             version: 0,
             exists: false,
@@ -175,6 +208,11 @@ impl World {
         self.mask(|host| host.part == Part::Voter && host.power == Power::Up)
     }
 
+    /// Healthy ones that k0s is not about to restart.
+    pub fn steady(&self) -> u16 {
+        self.healthy() & self.mask(|host| host.updating.is_none())
+    }
+
     /// Whether etcd answers.
     pub fn serves(&self) -> bool {
         let voters = self.voters().count_ones();
@@ -184,7 +222,7 @@ impl World {
     /// Whether etcd would answer if nobody were cut off.
     pub fn can_serve(&self) -> bool {
         let alive =
-            self.mask(|host| host.part == Part::Voter && matches!(host.power, Power::Up | Power::Cut));
+            self.mask(|host| host.part == Part::Voter && !matches!(host.power, Power::Dead | Power::Off));
         let voters = self.voters().count_ones();
         voters > 0 && alive.count_ones() >= quorum(voters)
     }
@@ -201,14 +239,31 @@ impl World {
         machine.is_some_and(|machine| match host.power {
             Power::Dead => host.part != Part::Voter,
             Power::Off => broken(machine.version),
-            Power::Up | Power::Cut => false,
+            Power::Up | Power::Cut | Power::Down => false,
         })
     }
 
     /// Makes the next write of the pass.
     pub fn write(&mut self) {
         let Some(write) = self.pending.pop() else { return };
+        let changes = matches!(
+            write,
+            Write::Machine { .. } | Write::Leave { .. } | Write::Delete { .. }
+        );
+        if changes && self.plan_runs() || matches!(write, Write::Plan { .. }) && self.read.changing {
+            self.violation = Some(Violation::Overlap);
+        }
         match write {
+            Write::Plan { version } => {
+                let state = PlanState::Running;
+                self.plan.get_or_insert(Plan { version, state });
+            }
+            Write::RemovePlan => self.plan = None,
+            Write::Record { id, version } => {
+                if let Some(machine) = &mut self.host_mut(id).machine {
+                    machine.version = version;
+                }
+            }
             Write::Exists => self.exists = true,
             Write::Begin { id } => {
                 self.sequence = self.sequence.max(id);
@@ -321,8 +376,9 @@ impl World {
             }
             Part::Learner
         };
+        let runs = if self.in_place { machine.version } else { 0 };
         let host = self.host_mut(id);
-        (host.power, host.part) = (Power::Up, part);
+        (host.power, host.part, host.runs) = (Power::Up, part, runs);
         true
     }
 
@@ -355,6 +411,7 @@ impl World {
         if may {
             let host = self.host_mut(id);
             (host.part, host.object, host.power) = (Part::None, Object::Left, Power::Off);
+            host.updating = None;
         }
         may
     }
@@ -375,6 +432,7 @@ impl World {
             _ if leaves => Power::Off,
             Part::Learner | Part::Voter => Power::Dead,
         };
+        host.updating = host.updating.filter(|_| host.power == Power::Dead);
         if leaves {
             host.part = Part::None;
         }

@@ -1,6 +1,7 @@
 //! Control planes of several controllers: they come up, scale, roll and lose members, while somebody writes through the
 //! load balancer in front of them.
 
+mod in_place;
 mod losses;
 pub mod plane;
 
@@ -29,7 +30,7 @@ pub async fn smoke(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
 }
 
 /// In the order in which they run.
-const SCENARIOS: [&str; 4] = ["smoke", "scales_and_rolls", "ends", "lost_host"];
+const SCENARIOS: [&str; 5] = ["smoke", "scales_and_rolls", "rolls_in_place", "ends", "lost_host"];
 
 /// The whole suite, or one scenario of it.
 ///
@@ -48,6 +49,7 @@ pub async fn run(scenario: Option<&str>) -> Result<()> {
             match *name {
                 "smoke" => smoke(testbed, &HOSTS[..3]).await?,
                 "scales_and_rolls" => scales_and_rolls(testbed).await?,
+                "rolls_in_place" => in_place::rolls(testbed, &HOSTS[..3]).await?,
                 "ends" => losses::a_cluster_goes_without_its_endpoint(testbed, &HOSTS).await?,
                 _ => losses::a_lost_host_is_replaced(testbed, &HOSTS).await?,
             }

@@ -184,6 +184,35 @@ impl<'a> ControlPlane<'a> {
         Ok(serving && status.conditions.iter().any(healthy))
     }
 
+    /// Waits for a condition.
+    ///
+    /// # Errors
+    /// When it is not there after minutes, with what the objects say.
+    pub async fn until_condition(&self, type_: &str, reason: &str) -> Result<String> {
+        let what = format!("condition {type_} {reason}");
+        let found = until(&what, LIMIT, POLL, || async {
+            let plane = self.planes.get(&self.cluster.name).await?;
+            let conditions = plane.status.unwrap_or_default().conditions;
+            let mut found = conditions.into_iter();
+            Ok(found
+                .find(|condition| condition.type_ == type_ && condition.reason == reason)
+                .map(|condition| condition.message))
+        });
+        match found.await {
+            Ok(message) => Ok(message),
+            Err(error) => Err(error.context(self.cluster.report().await)),
+        }
+    }
+
+    /// The version that its status tells.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn version(&self) -> Result<Option<String>> {
+        let plane = self.planes.get(&self.cluster.name).await?;
+        Ok(plane.status.and_then(|status| status.version))
+    }
+
     /// Does what it is given while somebody asks and writes through the endpoint all the time; no write that was acknowledged
     /// may be lost. Returns the longest time without an answer.
     ///
