@@ -26,6 +26,7 @@ use super::{
 
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "k0s";
+const NOT_FOUND: u16 = 404;
 
 /// What is known to be in the clusters, by UID of the control plane.
 #[derive(Default)]
@@ -61,7 +62,13 @@ impl LiveConfigs {
         let client = context.workloads.client(&key).await.map_err(Error::Dial)?;
         let api: Api<ClusterConfig> = Api::namespaced(client, NAMESPACE);
         let made_with = || observe::made_with(inputs).map(|config| live_config::cluster_wide(&config));
-        match api.get_opt(NAME).await.map_err(Error::ClusterConfig)? {
+        let live = match api.get(NAME).await {
+            Ok(live) => Some(live),
+            // Neither the object nor, for the first moments of a cluster, its kind.
+            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => None,
+            Err(error) => return Err(Error::ClusterConfig(error)),
+        };
+        match live {
             Some(live) => {
                 let before = brought_in(&live)
                     .or_else(made_with)
