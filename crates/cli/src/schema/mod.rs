@@ -91,13 +91,13 @@ impl Schemas {
                 .validate_compiled(schema.rules(), object, old)
                 .err();
             let broken = broken.into_iter().flat_map(|errors| errors.into_vec());
-            problems.extend(broken.map(|error| Problem {
-                message: format!(
-                    "Invalid value: {}: {}",
-                    structure::shown_at(object, &error.field_path),
-                    error.message
-                ),
-                field: error.field_path,
+            problems.extend(broken.map(|error| {
+                // A rule at the top names its field with a dot in front.
+                let field = error.field_path.trim_start_matches('.').to_owned();
+                let value = structure::scalar_at(object, &field);
+                let value = value.map(|value| format!("{value}: ")).unwrap_or_default();
+                let message = format!("Invalid value: {value}{}", error.message);
+                Problem { field, message }
             }));
         }
         problems
@@ -145,6 +145,19 @@ mod tests {
             let errors = schema.rules().compilation_errors();
             assert!(errors.is_empty(), "{kind:?}: {errors:?}");
         }
+    }
+
+    #[test]
+    fn rules_name_fields_as_the_api_server_does() {
+        let schemas = Schemas::new().unwrap();
+        let machine = json!({"apiVersion": "infrastructure.cluster.x-k8s.io/v1beta2", "kind": "RemoteMachine", "spec": {}});
+        let schema = schemas.of(&machine).unwrap();
+        let problems = schemas.check(schema, &schema.defaulted(machine.clone()), None);
+        let messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            messages,
+            ["spec: Invalid value: name a pool to take a host from, or give the address of a host"]
+        );
     }
 
     #[test]

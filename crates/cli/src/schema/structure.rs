@@ -286,14 +286,14 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// The value at a path such as `spec.files[0].path`, as it is shown in messages; what is not found there is shown as an object.
-pub fn shown_at(object: &Value, path: &str) -> String {
-    let steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
-    let value = steps.into_iter().try_fold(object, |value, step| match value {
+/// The value at a path such as `spec.files[0].path`, as it is shown in messages: the API server shows scalars only.
+pub fn scalar_at(object: &Value, path: &str) -> Option<String> {
+    let mut steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    let value = steps.try_fold(object, |value, step| match value {
         Value::Array(items) => items.get(step.parse::<usize>().ok()?),
         _ => value.get(step),
-    });
-    value.map_or_else(|| "\"object\"".to_owned(), shown)
+    })?;
+    (!value.is_object() && !value.is_array()).then(|| shown(value))
 }
 
 /// A value in a message: short, whatever somebody put there.
