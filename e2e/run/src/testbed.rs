@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
+use k0smotron_e2e_components::Component;
 use k0smotron_e2e_endpoint::LoadBalancer;
 use k0smotron_e2e_machines::{Machine, MachineImage, MachineSpec, Network, SshKey, stop_all};
 use k0smotron_e2e_plane::{
@@ -68,9 +69,17 @@ impl Testbed {
     /// # Errors
     /// With the step that failed.
     pub async fn up(instance: u8, names: &[&str]) -> Result<Self> {
+        Self::up_with(instance, names, &[]).await
+    }
+
+    /// As [`Self::up`], with more components on the machines.
+    ///
+    /// # Errors
+    /// As [`Self::up`].
+    pub async fn up_with(instance: u8, names: &[&str], more: &'static [Component]) -> Result<Self> {
         let k0s = k0s::find().await?;
         println!("k0s: {} ({})", k0s.kind, k0s.path.display());
-        let image = tokio::task::spawn_blocking(MachineImage::with_components).await??;
+        let image = tokio::task::spawn_blocking(|| MachineImage::with_components_and(more)).await??;
         let key = SshKey::generate(instance).await?;
         let network = Network::up(instance).await?;
         let machines = step(&format!("{} machines", names.len()), async {

@@ -7,6 +7,7 @@ mod machines;
 
 use anyhow::{Context, Result, bail, ensure};
 use k0smotron_api::infrastructure::v1beta2::PooledRemoteMachine;
+use k0smotron_e2e_components::Component;
 use kube::{Api, ResourceExt, api::ListParams};
 
 use crate::{
@@ -47,11 +48,20 @@ async fn smoke() -> Result<()> {
 }
 
 async fn with_testbed(hosts: &[&str], scenarios: impl AsyncFnOnce(&Testbed) -> Result<()>) -> Result<()> {
+    with_testbed_and(hosts, &[], scenarios).await
+}
+
+/// As [`with_testbed`], with more components on the machines.
+async fn with_testbed_and(
+    hosts: &[&str],
+    more: &'static [Component],
+    scenarios: impl AsyncFnOnce(&Testbed) -> Result<()>,
+) -> Result<()> {
     let instance = Purpose::Suite.instance()?;
     testbed::down(instance)
         .await
         .context("what an earlier run left behind")?;
-    let testbed = Testbed::up(instance, hosts).await?;
+    let testbed = Testbed::up_with(instance, hosts, more).await?;
     scenarios(&testbed).await?;
     testbed::down(instance).await
 }

@@ -63,6 +63,26 @@ pub async fn rolls(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
     goes(testbed, plane).await
 }
 
+/// A single controller without etcd has no members that could be asked, and nobody answers while it restarts.
+pub async fn a_single_one(testbed: &Testbed, host: &str) -> Result<()> {
+    println!("== a single controller with kine is updated in place");
+    let strategy = UpdateStrategy::InPlace;
+    let plane = ControlPlane::create_with(testbed, "kine", &[host], 1, strategy, "kine").await?;
+    let before = plane.machines().await?;
+    let url = testbed.serve_another_k0s(ANOTHER).await?;
+    let change = async {
+        plane
+            .edit(json!({ "version": ANOTHER, "k0sConfigSpec": { "downloadURL": url } }))
+            .await?;
+        plane.until_settled(1).await
+    };
+    let (took, _) = plane.under_load("kine", change).await?;
+    println!("  in place: updated after {}", seconds(took));
+    is_updated(&plane).await?;
+    ensure!(plane.machines().await? == before, "the Machine was replaced");
+    goes(testbed, plane).await
+}
+
 /// Whether everything says the new version: k0s itself, the Machines, the status.
 async fn is_updated(plane: &ControlPlane<'_>) -> Result<()> {
     let nodes: Api<ControlNode> = Api::all(plane.cluster.workload().await?);

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use k0smotron_api::control_plane::v1beta2::UpdateStrategy;
+use k0smotron_e2e_components::Component;
 use serde_json::{Value, json};
 
-use super::{delete, with_testbed};
+use super::{delete, with_testbed_and};
 use crate::{progress::seconds, testbed::Testbed};
 
 use plane::ControlPlane;
@@ -30,7 +31,14 @@ pub async fn smoke(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
 }
 
 /// In the order in which they run.
-const SCENARIOS: [&str; 5] = ["smoke", "scales_and_rolls", "rolls_in_place", "ends", "lost_host"];
+const SCENARIOS: [&str; 6] = [
+    "smoke",
+    "scales_and_rolls",
+    "rolls_in_place",
+    "kine_in_place",
+    "ends",
+    "lost_host",
+];
 
 /// The whole suite, or one scenario of it.
 ///
@@ -44,12 +52,18 @@ pub async fn run(scenario: Option<&str>) -> Result<()> {
     if chosen.is_empty() {
         bail!("there are the scenarios {}", SCENARIOS.join(", "));
     }
-    with_testbed(&HOSTS, async |testbed| {
+    // Built only where a scenario needs it.
+    let more: &[Component] = match chosen.contains(&"kine_in_place") {
+        true => &[Component::Kine],
+        false => &[],
+    };
+    with_testbed_and(&HOSTS, more, async |testbed| {
         for name in &chosen {
             match *name {
                 "smoke" => smoke(testbed, &HOSTS[..3]).await?,
                 "scales_and_rolls" => scales_and_rolls(testbed).await?,
                 "rolls_in_place" => in_place::rolls(testbed, &HOSTS[..3]).await?,
+                "kine_in_place" => in_place::a_single_one(testbed, HOSTS[0]).await?,
                 "ends" => losses::a_cluster_goes_without_its_endpoint(testbed, &HOSTS).await?,
                 _ => losses::a_lost_host_is_replaced(testbed, &HOSTS).await?,
             }

@@ -63,6 +63,21 @@ impl<'a> ControlPlane<'a> {
         replicas: usize,
         strategy: UpdateStrategy,
     ) -> Result<Self> {
+        Self::create_with(testbed, name, hosts, replicas, strategy, "etcd").await
+    }
+
+    /// As [`Self::create`], with its data in that storage.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn create_with(
+        testbed: &'a Testbed,
+        name: &str,
+        hosts: &[&str],
+        replicas: usize,
+        strategy: UpdateStrategy,
+        storage: &str,
+    ) -> Result<Self> {
         let addresses = hosts
             .iter()
             .map(|host| Ok(testbed.machine(host)?.address()))
@@ -77,7 +92,9 @@ impl<'a> ControlPlane<'a> {
             planes,
             testbed,
         };
-        let manifests = plane.manifests(hosts, replicas, strategy)?;
+        let manifests = plane
+            .manifests(hosts, replicas, strategy)?
+            .replace("STORAGE", storage);
         let begun = Instant::now();
         let timeline = plane
             .cluster
