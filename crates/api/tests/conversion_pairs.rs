@@ -8,7 +8,9 @@
 // clippy.toml allows these in test functions; the functions that they call are meant too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{fs, path::PathBuf};
+mod files;
+
+use std::path::Path;
 
 use k0smotron_api::conversion::{ANNOTATION, Version, convert, managed_fields};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
@@ -73,21 +75,11 @@ fn assert_same(one: &Value, other: &Value, name: &str) {
 }
 
 fn files(directory: &str) -> Vec<(String, String)> {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join(directory);
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    files
-        .into_iter()
-        .map(|file| {
-            let name = file.file_name().unwrap().to_string_lossy().into_owned();
-            (name, fs::read_to_string(file).unwrap())
-        })
-        .collect()
+    files::files(
+        &Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests")
+            .join(directory),
+    )
 }
 
 #[test]

@@ -6,9 +6,10 @@
 // clippy.toml allows these in test functions; the functions that they call are meant too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod files;
 mod kinds;
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, path::Path};
 
 use k0smotron_api::{
     conversion::{Version, convert},
@@ -23,13 +24,12 @@ const RELEASES: [&str; 3] = ["1.10", "2.0", "2.1"];
 
 /// The objects of a release.
 fn objects(release: &str) -> Vec<Value> {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(release);
-    let files = fs::read_dir(directory).unwrap();
-    let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
-    texts
-        .flat_map(|text| {
+    files::files(&directory)
+        .iter()
+        .flat_map(|(_, text)| {
             let documents = text.split("---\n");
             documents
                 .map(|document| serde_yaml::from_str(document).unwrap())

@@ -5,26 +5,20 @@
 // clippy.toml allows these in test functions; the functions that they call are meant too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod files;
 mod kinds;
 
-use std::{fs, path::PathBuf};
+use std::path::Path;
 
 use k0smotron_api::conversion::{Version, convert};
 use kinds::{assert_kept, through_type};
 use serde_json::Value;
 
 fn documents(directory: &str) -> Vec<(String, String)> {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/manifests")
         .join(directory);
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    let documents = files.into_iter().flat_map(|file| {
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let text = fs::read_to_string(&file).unwrap();
+    let documents = files::files(&directory).into_iter().flat_map(|(name, text)| {
         text.split("---\n")
             .map(|document| (name.clone(), document.to_owned()))
             .collect::<Vec<_>>()

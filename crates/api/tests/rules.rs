@@ -8,7 +8,9 @@
 // clippy.toml allows these in test functions; the functions that they call are meant too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{collections::HashMap, fs, path::PathBuf};
+mod files;
+
+use std::{collections::HashMap, path::Path};
 
 use k0smotron_api::validation::{apply_defaults, to_dry_run, validate};
 use serde_json::{Value, json};
@@ -22,17 +24,10 @@ struct Document {
 
 /// The documents of the files in a directory, file by file: names are those of one cluster.
 fn files(directory: &str) -> Vec<(String, Vec<Document>)> {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/manifests")
         .join(directory);
-    let mut paths: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    paths.sort();
-    let files = paths.into_iter().map(|path| {
-        let file = path.file_name().unwrap().to_string_lossy().into_owned();
-        let text = fs::read_to_string(&path).unwrap();
+    let files = files::files(&directory).into_iter().map(|(file, text)| {
         let documents = text.split("---\n").map(|document| {
             let first = document.lines().next().unwrap();
             let content: Value =

@@ -5,7 +5,10 @@
 // clippy.toml allows these in test functions; the functions that they call are meant too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{fs, path::PathBuf};
+#[path = "../../api/tests/files/mod.rs"]
+mod files;
+
+use std::path::Path;
 
 use k0smotron_api::validation;
 use k0smotron_cli::{
@@ -16,19 +19,10 @@ use serde_json::Value;
 
 /// Documents of a directory, file by file: names are those of one cluster.
 fn files(directory: &str) -> Vec<(String, String)> {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../api/tests/manifests")
         .join(directory);
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
-    files
-        .iter()
-        .map(|path| (name(path), fs::read_to_string(path).unwrap()))
-        .collect()
+    files::files(&directory)
 }
 
 #[test]

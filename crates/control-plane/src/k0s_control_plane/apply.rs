@@ -12,7 +12,6 @@ use k0smotron_api::{
 use k0smotron_runtime::{
     Context, apply,
     metadata::{add_finalizer, annotate, remove_finalizer},
-    workload::ClusterKey,
 };
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
@@ -69,11 +68,7 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
     let machines = context.api::<Machine>(&namespace);
     let secrets = context.api::<Secret>(&namespace);
 
-    if let (Some(endpoints), Some(cluster)) = (endpoints, &inputs.cluster) {
-        let cluster = ClusterKey {
-            namespace: namespace.clone(),
-            name: cluster.name_any(),
-        };
+    if let (Some(endpoints), Some(cluster)) = (endpoints, inputs.workload()) {
         service_endpoint::publish(endpoints, cluster, context);
     }
     let mut plane = inputs.plane.clone();
@@ -87,11 +82,8 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
     }
     if let Some(kubeconfig) = kubeconfig {
         write_kubeconfig(&secrets, kubeconfig).await?;
-        if let Some(cluster) = &inputs.cluster {
-            context.workloads.forget(&ClusterKey {
-                namespace: namespace.clone(),
-                name: cluster.name_any(),
-            });
+        if let Some(cluster) = inputs.workload() {
+            context.workloads.forget(&cluster);
         }
     }
     let mut applied = Applied::default();
@@ -120,29 +112,19 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
             Reply::Withdraw(index) => withdraw(&machines, &name, index).await?,
         }
     }
-    if let Some(cluster) = &inputs.cluster
-        && (obsolete_plan.is_some() || plan.is_some())
-    {
-        let key = ClusterKey {
-            namespace: namespace.clone(),
-            name: cluster.name_any(),
-        };
-        let members = Members::of(&key, context).await?;
+    let workload_changes = obsolete_plan.is_some()
+        || plan.is_some()
+        || leave.is_some()
+        || !departed.is_empty()
+        || !forget.is_empty();
+    if workload_changes && let Some(cluster) = inputs.workload() {
+        let members = Members::of(&cluster, context).await?;
         if let Some(uid) = &obsolete_plan {
             members.remove_plan(uid).await?;
         }
         if let Some(plan) = &plan {
             members.make_plan(plan).await?;
         }
-    }
-    if let Some(cluster) = &inputs.cluster
-        && (leave.is_some() || !departed.is_empty() || !forget.is_empty())
-    {
-        let key = ClusterKey {
-            namespace: namespace.clone(),
-            name: cluster.name_any(),
-        };
-        let members = Members::of(&key, context).await?;
         for name in &departed {
             members.forget_controller(name).await?;
         }
@@ -369,7 +351,7 @@ fn said(name: &str, written: Result<(), kube::Error>) -> Result<(), Error> {
 }
 
 /// That an object is gone is what was wanted, or nothing to be told to it any more.
-fn ignore_missing(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
+pub fn ignore_missing(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
     match result {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         result => result,

@@ -15,6 +15,8 @@ use kube::{Api, ResourceExt, api::ListParams};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::survey::no_answer;
+
 /// The one Plan that k0s carries out.
 pub const PLAN: &str = "autopilot";
 const SIGNAL: &str = "k0sproject.io/autopilot-signal-data";
@@ -146,10 +148,6 @@ struct Status {
 /// In words, when there is no answer.
 pub async fn look(dialer: &Dialer, cluster: &ClusterKey) -> Result<Seen, String> {
     let client = dialer.client(cluster).await.map_err(|error| error.to_string())?;
-    let told = |error: kube::Error| match error {
-        kube::Error::Api(status) => format!("it answers {status}"),
-        _ => "no connection to it can be made".to_owned(),
-    };
     let plans: Api<Plan> = Api::all(client.clone());
     let nodes: Api<ControlNode> = Api::all(client);
     let everything = ListParams::default();
@@ -157,10 +155,10 @@ pub async fn look(dialer: &Dialer, cluster: &ClusterKey) -> Result<Seen, String>
     let nodes = match nodes {
         Ok(nodes) => nodes.items,
         Err(kube::Error::Api(status)) if status.is_not_found() => Vec::new(),
-        Err(error) => return Err(told(error)),
+        Err(error) => return Err(no_answer(error)),
     };
     Ok(Seen {
-        plan: plan.map_err(told)?.map(|plan| SeenPlan {
+        plan: plan.map_err(no_answer)?.map(|plan| SeenPlan {
             uid: plan.uid().unwrap_or_default(),
             created: plan.creation_timestamp().map(|time| time.0),
             plan: Plan {

@@ -174,11 +174,7 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
         false => None,
     };
     // Of a cluster that goes nothing is kept as it was, the hooks least of all.
-    let goes = observe::cluster_goes(inputs);
-    let staying = || {
-        let machines = inputs.machines.iter();
-        machines.filter(|machine| !goes && !machine.is_deleting())
-    };
+    let kept = || inputs.staying().filter(|_| !observed.goes);
     Ok(Built {
         finalizer: !observed.finalizer,
         marks,
@@ -188,7 +184,7 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
         records: updates.records,
         obsolete_plan: updates.obsolete_plan,
         plan: updates.plan,
-        kept: staying()
+        kept: kept()
             .map(|present| match updates.machines.get(&present.name_any()) {
                 Some(recorded) => machine::kept(inputs, cluster, recorded),
                 None => machine::kept(inputs, cluster, present),

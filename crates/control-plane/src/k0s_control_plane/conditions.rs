@@ -19,8 +19,8 @@ const KEPT: [&str; 2] = [types::UP_TO_DATE, types::ETCD_MEMBER_HEALTHY];
 
 /// The conditions of Machines that do not have them as they should, by name of the Machine.
 pub fn kept(inputs: &Inputs, observed: &Observed) -> Vec<(String, Vec<Condition>)> {
-    let staying = inputs.machines.iter().filter(|machine| !machine.is_deleting());
-    staying
+    inputs
+        .staying()
         .filter_map(|machine| {
             let name = machine.name_any();
             let facts = observed.machines.iter().find(|facts| facts.name == name)?;

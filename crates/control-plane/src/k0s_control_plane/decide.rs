@@ -56,9 +56,7 @@ pub struct Live {
 impl Live {
     /// Whether the pass changes who the members are or will be, or what k0s does with them.
     pub fn changes_members(&self) -> bool {
-        !matches!(self.membership, Membership::Steady | Membership::Wait(_))
-            || !self.release.is_empty()
-            || self.updates.update.is_change()
+        self.membership.is_change() || !self.release.is_empty() || self.updates.update.is_change()
     }
 }
 

@@ -11,7 +11,7 @@ use k0smotron_api::{
     control_plane::v1beta2::K0sControlPlane,
     names::{annotations, labels, secrets as contract},
 };
-use k0smotron_runtime::{Context, controller::controller_of, shared::Shared};
+use k0smotron_runtime::{Context, controller::controller_of, shared::Shared, workload::ClusterKey};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
@@ -61,6 +61,19 @@ impl Inputs {
     pub fn endpoint(&self) -> Option<(&str, u16)> {
         let infrastructure = || self.infrastructure_endpoint.as_ref()?.address();
         self.cluster.as_deref()?.endpoint().or_else(infrastructure)
+    }
+
+    /// By what the workload cluster is reached.
+    pub fn workload(&self) -> Option<ClusterKey> {
+        Some(ClusterKey {
+            namespace: self.plane.namespace().unwrap_or_default(),
+            name: self.cluster.as_deref()?.name_any(),
+        })
+    }
+
+    /// The control plane's Machines that are not being deleted, oldest first.
+    pub fn staying(&self) -> impl Iterator<Item = &Machine> {
+        self.machines.iter().filter(|machine| !machine.is_deleting())
     }
 }
 
@@ -170,8 +183,7 @@ pub async fn fetch(
         .filter_map(|(authority, secret)| Some((authority, secret?)))
         .collect();
     inputs.kubeconfig = kubeconfig;
-    let staying = || inputs.machines.iter().filter(|machine| !machine.is_deleting());
-    inputs.cloned_from = cloned_from(staying(), &namespace, from).await?;
+    inputs.cloned_from = cloned_from(inputs.staying(), &namespace, from).await?;
     inputs.template = template(plane, &namespace, from).await?;
     Ok(inputs)
 }

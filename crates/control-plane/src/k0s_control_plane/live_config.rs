@@ -5,12 +5,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use k0smotron_api::{k0s_objects::ClusterConfig, names::annotations};
 use k0smotron_k0s::live_config;
-use k0smotron_runtime::{Context, workload::ClusterKey};
+use k0smotron_runtime::Context;
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams},
@@ -26,7 +26,6 @@ use super::{
 
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "k0s";
-const NOT_FOUND: u16 = 404;
 
 /// What is known to be in the clusters, by UID of the control plane.
 #[derive(Default)]
@@ -46,7 +45,7 @@ impl LiveConfigs {
         let may_write = matches!(observed.answer, Answer::Yes { .. })
             && observed.exists
             && observed.unsupported().is_none();
-        let (true, Some(cluster)) = (may_write, &inputs.cluster) else {
+        let (true, Some(cluster)) = (may_write, inputs.workload()) else {
             return Ok(());
         };
         let config = observe::config_for(inputs, None).map_err(Error::Config)?;
@@ -55,20 +54,11 @@ impl LiveConfigs {
         if self.known().get(&uid) == Some(&wanted) {
             return Ok(());
         }
-        let key = ClusterKey {
-            namespace: inputs.plane.namespace().unwrap_or_default(),
-            name: cluster.name_any(),
-        };
-        let client = context.workloads.client(&key).await.map_err(Error::Dial)?;
+        let client = context.workloads.client(&cluster).await.map_err(Error::Dial)?;
         let api: Api<ClusterConfig> = Api::namespaced(client, NAMESPACE);
         let made_with = || observe::made_with(inputs).map(|config| live_config::cluster_wide(&config));
-        let live = match api.get(NAME).await {
-            Ok(live) => Some(live),
-            // Neither the object nor, for the first moments of a cluster, its kind.
-            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => None,
-            Err(error) => return Err(Error::ClusterConfig(error)),
-        };
-        match live {
+        // None also while, for the first moments of a cluster, its API does not serve the kind.
+        match api.get_opt(NAME).await.map_err(Error::ClusterConfig)? {
             Some(live) => {
                 let before = brought_in(&live)
                     .or_else(made_with)
@@ -95,7 +85,7 @@ impl LiveConfigs {
         Ok(())
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Value>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Value>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

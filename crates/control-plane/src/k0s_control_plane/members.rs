@@ -12,7 +12,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::{Error, autopilot::PLAN};
+use super::{Error, apply::ignore_missing, autopilot::PLAN};
 
 /// The members of a cluster, to be written to.
 pub struct Members(Client);
@@ -75,14 +75,11 @@ impl Members {
             uid: Some(uid.to_owned()),
             resource_version: None,
         });
-        match api.delete(PLAN, &parameters).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            Err(source) => Err(Error::Plan {
-                verb: "remove",
-                source,
-            }),
-            Ok(_) => Ok(()),
-        }
+        let removed = api.delete(PLAN, &parameters).await;
+        ignore_missing(removed.map(drop)).map_err(|source| Error::Plan {
+            verb: "remove",
+            source,
+        })
     }
 }
 
@@ -90,11 +87,8 @@ async fn remove<K>(api: &Api<K>, name: &str) -> Result<(), Error>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    match api.delete(name, &DeleteParams::default()).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(source) => Err(failed("forget", name, source)),
-        Ok(_) => Ok(()),
-    }
+    let removed = api.delete(name, &DeleteParams::default()).await;
+    ignore_missing(removed.map(drop)).map_err(|source| failed("forget", name, source))
 }
 
 fn failed(verb: &'static str, name: &str, source: kube::Error) -> Error {

@@ -46,6 +46,13 @@ pub enum Membership {
     Wait(Wait),
 }
 
+impl Membership {
+    /// Whether it changes anything.
+    pub const fn is_change(&self) -> bool {
+        !matches!(self, Self::Steady | Self::Wait(_))
+    }
+}
+
 /// Why a Machine is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -129,8 +136,7 @@ pub fn next(observed: &Observed, exists: bool, obstacle: Option<Wait>) -> Change
                 release: roster.releasable(),
                 forget: roster.forgettable(),
             };
-            let changing = !matches!(changes.membership, Membership::Steady | Membership::Wait(_))
-                || changes.release != unstarted;
+            let changing = changes.membership.is_change() || changes.release != unstarted;
             if changing && !fresh {
                 return idle(Membership::Wait(Wait::Members(None)));
             }

@@ -69,11 +69,7 @@ use k0smotron_api::{
     names::labels,
 };
 use k0smotron_k0s::{cluster_config::ConfigError, pki::PkiError};
-use k0smotron_runtime::{
-    Context, Controller, Outcome, ReconcileError,
-    shared::Shared,
-    workload::{ClusterKey, DialError},
-};
+use k0smotron_runtime::{Context, Controller, Outcome, ReconcileError, shared::Shared, workload::DialError};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
@@ -205,11 +201,7 @@ impl Worker {
 
     /// Asks the API server from now on, or not any more.
     fn probe(&self, inputs: &Inputs, observed: &Observed, step: &Step) {
-        let Some(cluster) = &inputs.cluster else { return };
-        let key = ClusterKey {
-            namespace: inputs.plane.namespace().unwrap_or_default(),
-            name: cluster.name_any(),
-        };
+        let Some(key) = inputs.workload() else { return };
         match step {
             Step::Live(live @ Live { probe: true, .. }) => {
                 self.probes.start(&inputs.plane, key);

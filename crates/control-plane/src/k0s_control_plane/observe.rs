@@ -121,7 +121,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
 }
 
 /// Whether the Cluster is being deleted.
-pub fn cluster_goes(inputs: &Inputs) -> bool {
+fn cluster_goes(inputs: &Inputs) -> bool {
     let cluster = inputs.cluster.as_deref();
     cluster.is_some_and(|cluster| cluster.metadata.deletion_timestamp.is_some())
 }
@@ -372,8 +372,7 @@ fn not_live(machine: &Machine, differences: Vec<String>) -> Option<Refusal> {
 
 /// The k0s configuration that the oldest Machine that stays was made with.
 pub fn made_with(inputs: &Inputs) -> Option<Value> {
-    let mut machines = inputs.machines.iter().filter(|machine| !machine.is_deleting());
-    made(inputs, machines.next()?).config?.get("k0s").cloned()
+    made(inputs, inputs.staying().next()?).config?.get("k0s").cloned()
 }
 
 /// Why nothing may be done (contract G11).

@@ -91,9 +91,9 @@ pub fn next(observed: &Observed, exists: bool, changes: Changes) -> (Changes, Up
 
 /// What is not known holds everything back: any controller may be about to stop.
 fn unknown(reason: &str, observed: &Observed, changes: Changes) -> (Changes, Updates) {
-    let membership = match changes.membership {
-        unchanged @ (Membership::Steady | Membership::Wait(_)) => unchanged,
-        _ => Membership::Wait(Wait::Members(Some(reason.to_owned()))),
+    let membership = match changes.membership.is_change() {
+        true => Membership::Wait(Wait::Members(Some(reason.to_owned()))),
+        false => changes.membership,
     };
     let update = match observed.active().any(|machine| machine.in_place) {
         true => Update::Wait {
@@ -116,7 +116,7 @@ fn unknown(reason: &str, observed: &Observed, changes: Changes) -> (Changes, Upd
 
 /// A change of membership beside a Plan that runs: it waits, or the Plan goes first.
 fn beside(plan: &PlanFacts, observed: &Observed, changes: Changes) -> (Changes, Option<Update>) {
-    if matches!(changes.membership, Membership::Steady | Membership::Wait(_)) {
+    if !changes.membership.is_change() {
         return (changes, None);
     }
     let urgent = urgent(&changes.membership, observed);

@@ -164,11 +164,12 @@ pub fn repair(inputs: &Inputs, etcd: &Etcd, machine: &Machine) -> Option<Repair>
 
 /// When the next request falls due that has to wait.
 pub fn next_due(inputs: &Inputs, etcd: &Etcd) -> Option<Timestamp> {
-    let machines = inputs.machines.iter().filter(|machine| !machine.is_deleting());
-    let times = machines.filter_map(|machine| match verdict(inputs, etcd, machine)? {
-        Verdict::Later(time, _) => Some(time),
-        Verdict::Due(_) | Verdict::Never(_) | Verdict::Mistaken(_) => None,
-    });
+    let times = inputs
+        .staying()
+        .filter_map(|machine| match verdict(inputs, etcd, machine)? {
+            Verdict::Later(time, _) => Some(time),
+            Verdict::Due(_) | Verdict::Never(_) | Verdict::Mistaken(_) => None,
+        });
     times.min()
 }
 
@@ -218,11 +219,12 @@ pub fn made_for(inputs: &Inputs, etcd: &Etcd) -> Option<String> {
         return Some(kept.to_text());
     }
     // One that serves is replaced by one that comes first.
-    let mut active = inputs.machines.iter().filter(|machine| !machine.is_deleting());
-    active.find_map(|machine| match verdict(inputs, etcd, machine)? {
-        Verdict::Due(record) => Some(record.to_text()),
-        Verdict::Later(..) | Verdict::Never(_) | Verdict::Mistaken(_) => None,
-    })
+    inputs
+        .staying()
+        .find_map(|machine| match verdict(inputs, etcd, machine)? {
+            Verdict::Due(record) => Some(record.to_text()),
+            Verdict::Later(..) | Verdict::Never(_) | Verdict::Mistaken(_) => None,
+        })
 }
 
 /// Whether the control plane's record is over: its new Machine is there, or none is needed.
@@ -245,8 +247,8 @@ pub enum Reply {
 
 /// Replies that Machines do not bear yet, by name of the Machine.
 pub fn replies(inputs: &Inputs, observed: &Observed, live: &Live) -> Vec<(String, Reply)> {
-    let staying = inputs.machines.iter().filter(|machine| !machine.is_deleting());
-    staying
+    inputs
+        .staying()
         .filter_map(|machine| Some((machine.name_any(), reply(inputs, observed, live, machine)?)))
         .collect()
 }

@@ -92,8 +92,15 @@ async fn list(dialer: &Dialer, cluster: &ClusterKey) -> Result<Vec<EtcdMember>, 
         Err(kube::Error::Api(status)) if status.is_not_found() => {
             Err("its k0s has no EtcdMembers; update it to v1.31.6 or later".to_owned())
         }
-        Err(kube::Error::Api(status)) => Err(format!("it answers {status}")),
-        Err(_) => Err("no connection to it can be made".to_owned()),
+        Err(error) => Err(no_answer(error)),
+    }
+}
+
+/// Why an API server that was asked tells nothing.
+pub fn no_answer(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("it answers {status}"),
+        _ => "no connection to it can be made".to_owned(),
     }
 }
 

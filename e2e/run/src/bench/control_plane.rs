@@ -6,7 +6,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     net::Ipv4Addr,
     time::{Duration, Instant},
 };
@@ -17,6 +16,7 @@ use k0smotron_e2e_endpoint::LoadBalancer;
 use kube::{Client, Config, config::Kubeconfig};
 use serde::Serialize;
 
+use super::{RESET, ROUNDS};
 use crate::{
     progress::{step, until},
     ssh,
@@ -24,7 +24,6 @@ use crate::{
     testbed::{self, Purpose, Testbed},
 };
 
-const ROUNDS: usize = 3;
 /// One more than there are controllers: a new one may come before an old one goes.
 const HOSTS: [&str; 4] = ["one", "two", "three", "four"];
 const CONTROLLERS: usize = 3;
@@ -74,11 +73,7 @@ fn note(rounds: &mut Rounds, what: &'static str, took: Duration) {
 fn report(testbed: &Testbed, rounds: Rounds) -> Result<()> {
     let median: BTreeMap<_, _> = rounds
         .iter()
-        .filter_map(|(what, values)| {
-            let mut values = values.clone();
-            values.sort_by(f64::total_cmp);
-            Some((*what, *values.get(values.len() / 2)?))
-        })
+        .filter_map(|(what, values)| Some((*what, super::median(values.clone())?)))
         .collect();
     let of = |what: &str| median.get(what).copied().context("no rounds");
     let ratio = of("three serve")? / of("three by hand")?;
@@ -89,18 +84,15 @@ fn report(testbed: &Testbed, rounds: Rounds) -> Result<()> {
         println!("{what:<36}{seconds:>8.1}   ({})", all.join(", "));
     }
     println!("three serve / three by hand: {ratio:.2}");
-    let report = Report {
-        k0s: testbed.k0s.kind.to_string(),
-        rounds,
-        median,
-        three_by_hand_ratio: ratio,
-    };
-    fs::create_dir_all("target/bench")?;
-    fs::write(
-        "target/bench/control-plane.json",
-        serde_json::to_string_pretty(&report)?,
-    )?;
-    Ok(())
+    super::save(
+        "control-plane",
+        &Report {
+            k0s: testbed.k0s.kind.to_string(),
+            rounds,
+            median,
+            three_by_hand_ratio: ratio,
+        },
+    )
 }
 
 /// What a person types: a controller, a token, and the next one once this one answers.
@@ -141,12 +133,7 @@ async fn by_hand(testbed: &Testbed) -> Result<Duration> {
     }
     let took = begun.elapsed();
     for host in hosts.iter().rev() {
-        ssh::run(
-            key,
-            *host,
-            "k0s stop; systemctl reset-failed; k0s reset; rm -f /etc/k0s.yaml /etc/k0s.token",
-        )
-        .await?;
+        ssh::run(key, *host, RESET).await?;
     }
     balancer.end().await?;
     Ok(took)

@@ -3,13 +3,14 @@
 //! With `UPSTREAM_OPERATOR=/path` another operator's manager that serves the same API is measured too, in place of
 //! ours.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use k0smotron_e2e_plane::managers;
 use serde::Serialize;
 
+use super::{RESET, ROUNDS, median};
 use crate::{
     cluster::{Timeline, WorkloadCluster, client},
     k0s,
@@ -18,7 +19,6 @@ use crate::{
     testbed::{self, Purpose, Testbed},
 };
 
-const ROUNDS: usize = 3;
 const HOSTS: [&str; 2] = ["controller", "worker"];
 /// The bench cluster's k0s configuration; every published figure comes from it.
 const CONFIG: &str = include_str!("cluster.yaml");
@@ -114,27 +114,19 @@ fn report(testbed: &Testbed, rounds: BTreeMap<&'static str, Vec<Figures>>) -> Re
             figures.worker_ready / hand
         );
     }
-    let report = Report {
-        k0s: testbed.k0s.kind.to_string(),
-        rounds,
-        median,
-        worker_ready_by_hand_ratio: ratios,
-    };
-    fs::create_dir_all("target/bench")?;
-    fs::write(
-        "target/bench/machines.json",
-        serde_json::to_string_pretty(&report)?,
-    )?;
-    Ok(())
+    super::save(
+        "machines",
+        &Report {
+            k0s: testbed.k0s.kind.to_string(),
+            rounds,
+            median,
+            worker_ready_by_hand_ratio: ratios,
+        },
+    )
 }
 
 /// Of each figure its own median.
 fn median_of(rounds: &[Figures]) -> Figures {
-    let median = |values: Vec<f64>| {
-        let mut values = values;
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
-    };
     Figures {
         api_answers: median(rounds.iter().map(|round| round.api_answers).collect()).unwrap_or_default(),
         initialized: median(rounds.iter().filter_map(|round| round.initialized).collect()),
@@ -207,12 +199,7 @@ async fn by_hand(testbed: &Testbed) -> Result<Figures> {
     .await?;
     let worker_ready = begun.elapsed();
     for host in [worker, controller] {
-        ssh::run(
-            key,
-            host,
-            "k0s stop; systemctl reset-failed; k0s reset; rm -f /etc/k0s.yaml /etc/k0s.token",
-        )
-        .await?;
+        ssh::run(key, host, RESET).await?;
     }
     Ok(Figures {
         api_answers: api_answers.as_secs_f64(),

@@ -3,7 +3,15 @@
 mod control_plane;
 mod machines;
 
+use std::fs;
+
 use anyhow::{Result, bail};
+use serde::Serialize;
+
+/// How often each is measured.
+const ROUNDS: usize = 3;
+/// What a person types to get a host back that k0s ran on by hand.
+const RESET: &str = "k0s stop; systemctl reset-failed; k0s reset; rm -f /etc/k0s.yaml /etc/k0s.token";
 
 /// Runs a benchmark by name; figures go to `target/bench/<name>.json` and the terminal.
 ///
@@ -15,4 +23,20 @@ pub async fn run(name: &str) -> Result<()> {
         "control-plane" => control_plane::run().await,
         _ => bail!("there is no benchmark {name:?}; there are machines and control-plane"),
     }
+}
+
+/// The value in the middle; none of nothing.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// Writes `target/bench/<name>.json`.
+fn save(name: &str, report: &impl Serialize) -> Result<()> {
+    fs::create_dir_all("target/bench")?;
+    fs::write(
+        format!("target/bench/{name}.json"),
+        serde_json::to_string_pretty(report)?,
+    )?;
+    Ok(())
 }
