@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 mod rsa;
+mod short_ecdsa;
 
 pub(crate) use rsa::{RsaSigner, SignError};
 
@@ -86,10 +87,12 @@ impl UserKey {
             text.push('\n');
         }
         text.push_str(&format!("-----END {label}-----\n"));
-        let key = russh::keys::decode_secret_key(&text, None).map_err(|error| match error {
-            russh::keys::Error::KeyIsEncrypted => InvalidKey::Encrypted,
-            russh::keys::Error::UnknownAlgorithm(oid) => InvalidKey::Unsupported(format!("algorithm {oid}")),
-            error => InvalidKey::Malformed(error.to_string()),
+        let key = russh::keys::decode_secret_key(&text, None).or_else(|error| match error {
+            russh::keys::Error::KeyIsEncrypted => Err(InvalidKey::Encrypted),
+            russh::keys::Error::UnknownAlgorithm(oid) => {
+                Err(InvalidKey::Unsupported(format!("algorithm {oid}")))
+            }
+            error => short_ecdsa::read(&der(body)?).ok_or_else(|| InvalidKey::Malformed(error.to_string())),
         })?;
         match key.key_data() {
             KeypairData::Rsa(pair) => Self::rsa(Ok(rsa::from_openssh(pair)?)),
