@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k0smotron_api::{
     capi::Machine,
-    control_plane::v1beta2::Remediation,
+    control_plane::v1beta2::{LastRemediation, Remediation},
     names::{
         annotations,
         conditions::{reasons, types},
@@ -234,6 +234,23 @@ pub fn is_over(inputs: &Inputs, membership: &Membership) -> bool {
     };
     let taken = |machine: &Machine| machine.annotations().get(annotations::REMEDIATION_FOR) == Some(kept);
     *membership == Membership::Steady || inputs.machines.iter().any(taken)
+}
+
+/// The last replacement that anything still tells of.
+pub fn last(inputs: &Inputs) -> Option<LastRemediation> {
+    let made = inputs
+        .machines
+        .iter()
+        .filter_map(|machine| Record::read(machine.annotations().get(annotations::REMEDIATION_FOR)));
+    Record::read(in_progress(inputs))
+        .into_iter()
+        .chain(made)
+        .max_by_key(|record| record.timestamp.0)
+        .map(|record| LastRemediation {
+            machine: record.machine,
+            time: record.timestamp,
+            retry_count: record.retry_count,
+        })
 }
 
 /// What is said to those who asked.

@@ -5,18 +5,24 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use k0smotron_api::{capi::Machine, control_plane::v1beta2::K0sControlPlane};
+use k0smotron_api::{
+    capi::Machine,
+    control_plane::v1beta2::{K0sControlPlane, LastRemediation},
+};
 use k8s_openapi::api::core::v1::Secret;
 use tokio::time::Instant;
 
 use super::{
+    apply::Applied,
     autopilot::Seen,
     build::Built,
+    decide::decide,
     example_tests::{built, inputs, yaml},
     fetch::Inputs,
     observe::observe,
     observed::{Answer, Authority, Repair},
     remediation::{Reply, next_due},
+    status::status,
     survey::{Survey, Surveyed},
 };
 
@@ -356,4 +362,26 @@ fn the_first_machine_is_replaced_as_long_as_there_is_no_cluster() {
         "{:?}",
         told(&kept)
     );
+}
+
+#[test]
+fn the_status_tells_of_the_last_replacement_when_nothing_else_does_any_more() {
+    let said = |inputs: &Inputs| {
+        let observed = observe(inputs);
+        status(inputs, &observed, &decide(&observed), &Applied::default()).last_remediation
+    };
+    assert_eq!(said(&three("", "", true)), None);
+    let replaced = LastRemediation {
+        machine: "old".to_owned(),
+        time: yaml("2025-12-31T23:50:00Z"),
+        retry_count: 2,
+    };
+    let mut inputs = three(&made_for(10, 2), "", true);
+    assert_eq!(said(&inputs), Some(replaced.clone()));
+
+    let mut plane = K0sControlPlane::clone(&inputs.plane);
+    plane.status.get_or_insert_default().last_remediation = Some(replaced.clone());
+    inputs.plane = Arc::new(plane);
+    inputs.machines.remove(0);
+    assert_eq!(said(&inputs), Some(replaced));
 }

@@ -22,6 +22,7 @@ use super::{
     membership::{Membership, Wait},
     observed::{Answer, Authority, AuthorityState, Observed, RefusalKind},
     plan::Update,
+    remediation,
     waits::{self, WAITING_FOR_UPDATE},
 };
 
@@ -136,6 +137,8 @@ impl<'a> View<'a> {
         after.ready_replicas = count(&|machine| self.is_ready(machine, types::READY));
         after.available_replicas = count(&|machine| self.is_ready(machine, types::AVAILABLE));
         after.up_to_date_replicas = count(&|machine| self.is_up_to_date(machine));
+        // The Machine that tells of it may be gone by now.
+        after.last_remediation = remediation::last(self.inputs).or_else(|| after.last_remediation.take());
         if let Some(cluster) = &self.inputs.cluster {
             after.selector = Some(format!(
                 "{}={},{}",

@@ -20,7 +20,7 @@ pub use machine_template::{
     InfrastructureReference, MachineSettings, MachineTemplate, MachineTemplateSpec, TemplatedMachineTemplate,
 };
 pub use rollout::{MachineNaming, Remediation, Rollout};
-pub use status::{ControlPlaneInitialization, K0sControlPlaneStatus, VersionCount};
+pub use status::{ControlPlaneInitialization, K0sControlPlaneStatus, LastRemediation, VersionCount};
 pub use template::{
     K0sControlPlaneTemplate, K0sControlPlaneTemplateResource, K0sControlPlaneTemplateSpec,
     TemplatedControlPlaneSpec,

@@ -1,6 +1,6 @@
 //! What a K0sControlPlane reports (contract C3, C4, C6, C8, C10).
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,9 @@ pub struct K0sControlPlaneStatus {
     /// Machines whose condition UpToDate is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub up_to_date_replicas: Option<i32>,
+    /// The last Machine that was replaced because it was unhealthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_remediation: Option<LastRemediation>,
     /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -56,6 +59,20 @@ pub struct ControlPlaneInitialization {
     /// True once the API server has answered for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_plane_initialized: Option<bool>,
+}
+
+/// The replacement of an unhealthy Machine, with the fields of Cluster API's own control plane provider (contract 2.8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastRemediation {
+    /// Name of the Machine that was replaced.
+    #[schemars(length(min = 1, max = 253))]
+    pub machine: String,
+    /// When its replacement began.
+    pub time: Time,
+    /// How many replacements of it had become unhealthy themselves by then.
+    #[schemars(range(min = 0))]
+    pub retry_count: i32,
 }
 
 /// How many machines run one version.
