@@ -1,8 +1,8 @@
 //! Three controllers behind a load balancer: by hand over plain ssh, one join after the other, and through Cluster API; then
 //! all of them replaced, each way.
 //!
-//! By hand there are autopilot and no replacement that a person would do in one go: what rolls take has its bounds from
-//! elsewhere, and is said in seconds.
+//! By hand the update in place is a Plan of autopilot that names all three. There is no replacement that a person would do in
+//! one go: what those rolls take has its bounds from elsewhere, and is said in seconds.
 
 use std::{
     collections::BTreeMap,
@@ -11,16 +11,25 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use k0smotron_api::control_plane::v1beta2::UpdateStrategy;
+use futures::future::try_join_all;
+use k0smotron_api::{
+    control_plane::v1beta2::UpdateStrategy,
+    k0s_objects::{ControlNode, Plan},
+};
 use k0smotron_e2e_endpoint::LoadBalancer;
-use kube::{Client, Config, config::Kubeconfig};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{ListParams, PostParams},
+    config::Kubeconfig,
+};
 use serde::Serialize;
+use serde_json::json;
 
 use super::{RESET, ROUNDS};
 use crate::{
     progress::{step, until},
     ssh,
-    suites::control_plane::{plane::ControlPlane, roll},
+    suites::control_plane::{in_place, plane::ControlPlane, roll},
     testbed::{self, Purpose, Testbed},
 };
 
@@ -42,6 +51,7 @@ struct Report {
     rounds: Rounds,
     median: BTreeMap<&'static str, f64>,
     three_by_hand_ratio: f64,
+    in_place_by_hand_ratio: f64,
 }
 
 /// Measures, prints a table and writes `target/bench/control-plane.json`.
@@ -54,13 +64,18 @@ pub async fn run() -> Result<()> {
         .await
         .context("what an earlier run left behind")?;
     let testbed = Testbed::up(instance, &HOSTS).await?;
-    step("k0s on the machines", super::machines::install_binary(&testbed)).await?;
+    let another = testbed.serve_another_k0s(in_place::ANOTHER).await?;
     let mut rounds = Rounds::new();
     for round in 1..=ROUNDS {
-        let three = step(&format!("round {round}: three by hand"), by_hand(&testbed)).await?;
-        note(&mut rounds, "three by hand", three);
+        // Each round ends with another release on the hosts.
+        step("k0s on the machines", super::machines::install_binary(&testbed)).await?;
+        step(
+            &format!("round {round}: by hand"),
+            by_hand(&testbed, &another, &mut rounds),
+        )
+        .await?;
         println!("round {round}: k0smotron");
-        through_cluster_api(&testbed, round, &mut rounds).await?;
+        through_cluster_api(&testbed, &another, round, &mut rounds).await?;
     }
     report(&testbed, rounds)?;
     testbed::down(instance).await
@@ -76,27 +91,30 @@ fn report(testbed: &Testbed, rounds: Rounds) -> Result<()> {
         .filter_map(|(what, values)| Some((*what, super::median(values.clone())?)))
         .collect();
     let of = |what: &str| median.get(what).copied().context("no rounds");
-    let ratio = of("three serve")? / of("three by hand")?;
+    let three = of("three serve")? / of("three by hand")?;
+    let in_place = of("updated in place")? / of("updated in place by hand")?;
     println!("\nk0s: {}; seconds, median of {ROUNDS}", testbed.k0s.kind);
     for (what, seconds) in &median {
         let all = rounds.get(what).map(Vec::as_slice).unwrap_or_default();
         let all: Vec<_> = all.iter().map(|value| format!("{value:.1}")).collect();
         println!("{what:<36}{seconds:>8.1}   ({})", all.join(", "));
     }
-    println!("three serve / three by hand: {ratio:.2}");
+    println!("three serve / three by hand: {three:.2}");
+    println!("updated in place / by hand: {in_place:.2}");
     super::save(
         "control-plane",
         &Report {
             k0s: testbed.k0s.kind.to_string(),
             rounds,
             median,
-            three_by_hand_ratio: ratio,
+            three_by_hand_ratio: three,
+            in_place_by_hand_ratio: in_place,
         },
     )
 }
 
-/// What a person types: a controller, a token, and the next one once this one answers.
-async fn by_hand(testbed: &Testbed) -> Result<Duration> {
+/// What a person types: a controller, a token, and the next one once this one answers; then a Plan for all of them.
+async fn by_hand(testbed: &Testbed, another: &str, rounds: &mut Rounds) -> Result<()> {
     let key = testbed.key.path();
     let hosts = HOSTS
         .iter()
@@ -120,7 +138,7 @@ async fn by_hand(testbed: &Testbed) -> Result<Duration> {
             }
         );
         ssh::run(key, *host, &install).await?;
-        answers(testbed, *host).await?;
+        until_ready(&client(testbed, *host).await?).await?;
         if join.is_empty() {
             let token = until("join token", LIMIT, PAUSE, || async {
                 Ok(Some(
@@ -131,16 +149,60 @@ async fn by_hand(testbed: &Testbed) -> Result<Duration> {
             join = format!("printf %s '{}' >/etc/k0s.token", token.trim());
         }
     }
-    let took = begun.elapsed();
+    note(rounds, "three by hand", begun.elapsed());
+
+    let clients = try_join_all(hosts.iter().map(|host| client(testbed, *host))).await?;
+    let took = update_by_hand(&clients, another).await?;
+    note(rounds, "updated in place by hand", took);
     for host in hosts.iter().rev() {
         ssh::run(key, *host, RESET).await?;
     }
-    balancer.end().await?;
-    Ok(took)
+    balancer.end().await
 }
 
-/// Waits until the API server of a host says that it is ready.
-async fn answers(testbed: &Testbed, host: Ipv4Addr) -> Result<()> {
+/// Has autopilot update all controllers. It is done when each of them says so and answers.
+async fn update_by_hand(clients: &[Client], url: &str) -> Result<Duration> {
+    let first = clients.first().context("no controllers")?;
+    let nodes: Api<ControlNode> = Api::all(first.clone());
+    let names = until("ControlNodes", LIMIT, PAUSE, || async {
+        let found = nodes.list(&ListParams::default()).await?;
+        let names: Vec<_> = found.iter().map(ResourceExt::name_any).collect();
+        Ok((names.len() == clients.len()).then_some(names))
+    })
+    .await?;
+    let plans: Api<Plan> = Api::all(first.clone());
+    let plan = serde_json::from_value(json!({
+        "apiVersion": "autopilot.k0sproject.io/v1beta2",
+        "kind": "Plan",
+        "metadata": { "name": "autopilot" },
+        "spec": {
+            "id": "by-hand",
+            "timestamp": "now",
+            "commands": [{ "k0supdate": {
+                "version": in_place::ANOTHER,
+                "platforms": { "linux-amd64": { "url": url } },
+                "targets": { "controllers": { "discovery": { "static": { "nodes": names } } } },
+            } }],
+        },
+    }))?;
+    let begun = Instant::now();
+    plans.create(&PostParams::default(), &plan).await?;
+    until("updated controllers", LIMIT, PAUSE, || async {
+        let updated = nodes.list(&ListParams::default()).await?.into_iter().all(|node| {
+            let status = node.status.unwrap_or_default();
+            status.k0s_version.as_deref() == Some(in_place::ANOTHER)
+        });
+        Ok(updated.then_some(()))
+    })
+    .await?;
+    for client in clients {
+        until_ready(client).await?;
+    }
+    Ok(begun.elapsed())
+}
+
+/// A client of a host's own API server, as soon as it has a kubeconfig.
+async fn client(testbed: &Testbed, host: Ipv4Addr) -> Result<Client> {
     let kubeconfig = until("admin kubeconfig", LIMIT, PAUSE, || async {
         Ok(Some(
             ssh::run(testbed.key.path(), host, "k0s kubeconfig admin").await?,
@@ -151,7 +213,11 @@ async fn answers(testbed: &Testbed, host: Ipv4Addr) -> Result<()> {
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
     config.cluster_url = format!("https://{host}:6443").parse()?;
     config.default_retry = false;
-    let client = Client::try_from(config)?;
+    Ok(Client::try_from(config)?)
+}
+
+/// Waits until the API server says that it is ready.
+async fn until_ready(client: &Client) -> Result<()> {
     until("API server", LIMIT, PAUSE, || async {
         let request = http::Request::get("/readyz").body(Vec::new())?;
         Ok(client.request_text(request).await.ok())
@@ -160,8 +226,13 @@ async fn answers(testbed: &Testbed, host: Ipv4Addr) -> Result<()> {
     .map(drop)
 }
 
-/// Creates three, replaces all of them one way, and the other way, and deletes the cluster.
-async fn through_cluster_api(testbed: &Testbed, round: usize, rounds: &mut Rounds) -> Result<()> {
+/// Creates three, replaces all of them one way and the other way, updates them in place, and deletes the cluster.
+async fn through_cluster_api(
+    testbed: &Testbed,
+    another: &str,
+    round: usize,
+    rounds: &mut Rounds,
+) -> Result<()> {
     let plane = ControlPlane::create(
         testbed,
         &format!("bench-{round}"),
@@ -184,11 +255,17 @@ async fn through_cluster_api(testbed: &Testbed, round: usize, rounds: &mut Round
     note(rounds, "rolled, delete first", took);
     note(rounds, "rolled, delete first: longest gap", gap);
     plane
-        .edit(serde_json::json!({ "updateStrategy": UpdateStrategy::Recreate }))
+        .edit(json!({ "updateStrategy": UpdateStrategy::Recreate }))
         .await?;
     let (took, gap) = roll(&plane, &format!("create-first-{round}")).await?;
     note(rounds, "rolled, create first", took);
     note(rounds, "rolled, create first: longest gap", gap);
+    plane
+        .edit(json!({ "updateStrategy": UpdateStrategy::InPlace }))
+        .await?;
+    let (took, gap) = in_place::update(&plane, another, CONTROLLERS).await?;
+    note(rounds, "updated in place", took);
+    note(rounds, "updated in place: longest gap", gap);
     note(rounds, "deleted", plane.cluster.delete().await?);
     plane.balancer.end().await
 }

@@ -8,7 +8,7 @@ use k0smotron_api::{
     k0s_objects::{ControlNode, Plan},
 };
 use kube::{Api, ResourceExt, api::ListParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{goes, plane::ControlPlane};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// As long as the release that the suite begins with.
-const ANOTHER: &str = "v1.36.3+k0s.3";
+pub const ANOTHER: &str = "v1.36.3+k0s.3";
 const LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(250);
 
@@ -29,23 +29,12 @@ pub async fn rolls(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
     let before = plane.machines().await?;
     let url = testbed.serve_another_k0s(ANOTHER).await?;
 
-    let edit =
-        |url: String| plane.edit(json!({ "version": ANOTHER, "k0sConfigSpec": { "downloadURL": url } }));
-    edit(format!("{url}-is-not-here")).await?;
+    plane.edit(to_another(&format!("{url}-is-not-here"))).await?;
     let told = plane.until_condition("Stalled", "UpdateFailed").await?;
     println!("  {told}");
     ensure!(told.contains(&url), "the source is not named: {told}");
 
-    let change = async {
-        edit(url.clone()).await?;
-        plane.until_settled(before.len()).await
-    };
-    let (took, _) = plane.under_load("in-place", change).await?;
-    println!(
-        "  in place: all of {} updated after {}",
-        before.len(),
-        seconds(took)
-    );
+    update(&plane, &url, before.len()).await?;
     is_updated(&plane).await?;
     ensure!(plane.machines().await? == before, "Machines were replaced");
     ensure!(
@@ -70,17 +59,30 @@ pub async fn a_single_one(testbed: &Testbed, host: &str) -> Result<()> {
     let plane = ControlPlane::create_with(testbed, "kine", &[host], 1, strategy, "kine").await?;
     let before = plane.machines().await?;
     let url = testbed.serve_another_k0s(ANOTHER).await?;
-    let change = async {
-        plane
-            .edit(json!({ "version": ANOTHER, "k0sConfigSpec": { "downloadURL": url } }))
-            .await?;
-        plane.until_settled(1).await
-    };
-    let (took, _) = plane.under_load("kine", change).await?;
-    println!("  in place: updated after {}", seconds(took));
+    update(&plane, &url, 1).await?;
     is_updated(&plane).await?;
     ensure!(plane.machines().await? == before, "the Machine was replaced");
     goes(testbed, plane).await
+}
+
+/// Updates every controller to [`ANOTHER`] from there, under load. Returns how long that took, and the longest time without an
+/// answer.
+///
+/// # Errors
+/// With what was not updated, or lost.
+pub async fn update(plane: &ControlPlane<'_>, url: &str, controllers: usize) -> Result<(Duration, Duration)> {
+    let change = async {
+        plane.edit(to_another(url)).await?;
+        plane.until_settled(controllers).await
+    };
+    let (took, gap) = plane.under_load("in-place", change).await?;
+    println!("  in place: all of {controllers} updated after {}", seconds(took));
+    Ok((took, gap))
+}
+
+/// The edit that asks for [`ANOTHER`] from there.
+fn to_another(url: &str) -> Value {
+    json!({ "version": ANOTHER, "k0sConfigSpec": { "downloadURL": url } })
 }
 
 /// Whether everything says the new version: k0s itself, the Machines, the status.

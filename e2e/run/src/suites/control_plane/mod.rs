@@ -1,7 +1,7 @@
 //! Control planes of several controllers: they come up, scale, roll and lose members, while somebody writes through the
 //! load balancer in front of them.
 
-mod in_place;
+pub mod in_place;
 mod losses;
 pub mod plane;
 
