@@ -8,6 +8,7 @@
 //! - [`capi`], [`k0s_objects`]: read models of Cluster API's and k0s' own kinds: only the fields a provider reads, each optional.
 //! - [`conversion`]: from one version of a kind to the other, without loss.
 //! - [`validation`]: the rules that schemas cannot say, and defaults.
+//! - [`drift`]: in what a Machine differs from what its control plane asks for.
 //! - [`names`]: keys and names of the contract and of this project.
 //! - [`unsupported`]: what a spec asks for and this version does not do yet.
 //! - [`crds`]: the CustomResourceDefinitions that are installed, generated from the types.
@@ -20,6 +21,7 @@ pub mod capi;
 pub mod control_plane;
 pub mod conversion;
 mod definitions;
+pub mod drift;
 pub mod embedded;
 pub mod infrastructure;
 pub mod k0s_objects;

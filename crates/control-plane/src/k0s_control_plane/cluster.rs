@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use k0smotron_api::{
-    capi::{self, Cluster, ContractReference, Endpoint},
+    capi::{Cluster, ContractReference, Endpoint},
     control_plane::v1beta2::K0sControlPlane,
     infrastructure::v1beta2::RemoteCluster,
 };
@@ -49,28 +49,23 @@ pub fn control_planes_on(
         .collect()
 }
 
-/// The Cluster that the control plane belongs to: the one that owns it, by kind and group, for the controller flag is
-/// set for Clusters with a topology only (contract C22); or the one whose spec names it, before Cluster API made that
-/// the owner.
+/// The Cluster that the control plane belongs to: the one that owns it, or the one whose spec names it, before Cluster
+/// API made that the owner.
 pub async fn owner(
     plane: &K0sControlPlane,
     namespace: &str,
     from: &Sources<'_>,
 ) -> Result<(Owner, Option<Arc<Cluster>>), Error> {
-    let reference = plane
-        .owner_references()
-        .iter()
-        .find(|owner| owner.kind == "Cluster" && owner.api_version.split('/').next() == Some(capi::GROUP));
-    let Some(reference) = reference else {
+    let Some(name) = plane.owning_cluster() else {
         return naming(plane, namespace, from).await;
     };
-    if let Some(cluster) = from.clusters.get(namespace, &reference.name) {
+    if let Some(cluster) = from.clusters.get(namespace, name) {
         return Ok((Owner::Found, Some(cluster)));
     }
     // The reference may be younger than anything the watch has seen.
-    Ok(match read(&reference.name, namespace, from).await? {
+    Ok(match read(name, namespace, from).await? {
         Some(cluster) => (Owner::Found, Some(Arc::new(cluster))),
-        None => (Owner::Missing(reference.name.clone()), None),
+        None => (Owner::Missing(name.to_owned()), None),
     })
 }
 
@@ -96,7 +91,7 @@ async fn naming(
 /// finishes.
 fn names(cluster: &Cluster, plane: &K0sControlPlane) -> bool {
     let begins = cluster.metadata.deletion_timestamp.is_none() || plane.metadata.deletion_timestamp.is_some();
-    begins && control_plane_of(cluster).is_some_and(|named| named == ObjectRef::from_obj(plane))
+    begins && plane.is_named_by(cluster)
 }
 
 async fn read(name: &str, namespace: &str, from: &Sources<'_>) -> Result<Option<Cluster>, Error> {

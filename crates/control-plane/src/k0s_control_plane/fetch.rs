@@ -11,7 +11,7 @@ use k0smotron_api::{
     control_plane::v1beta2::K0sControlPlane,
     names::{annotations, labels, secrets as contract},
 };
-use k0smotron_runtime::{Context, controller::controller_of, shared::Shared, workload::ClusterKey};
+use k0smotron_runtime::{Context, shared::Shared, workload::ClusterKey};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
@@ -225,20 +225,10 @@ async fn machines(
     let (controllers, workers): (Vec<_>, Vec<_>) = all.items.into_iter().partition(Machine::is_control_plane);
     let mut ours: Vec<_> = controllers
         .into_iter()
-        .filter(|machine| is_ours(plane, machine))
+        .filter(|machine| plane.has(machine))
         .collect();
     ours.sort_by_key(|machine| (machine.creation_timestamp(), machine.name_any()));
     Ok((ours, workers))
-}
-
-/// Machines that something else controls are none of ours. By name: move and restore change UIDs.
-fn is_ours(plane: &K0sControlPlane, machine: &Machine) -> bool {
-    let controlled = machine
-        .owner_references()
-        .iter()
-        .any(|owner| owner.controller == Some(true));
-    !controlled
-        || controller_of::<K0sControlPlane, _>(machine).is_some_and(|owner| owner.name == plane.name_any())
 }
 
 /// The template that the spec names.

@@ -26,7 +26,6 @@ mod conditions;
 pub mod decide;
 #[cfg(test)]
 mod decide_tests;
-mod drift;
 mod etcd_health;
 #[cfg(test)]
 mod example_tests;
@@ -47,7 +46,6 @@ pub mod plan;
 #[cfg(test)]
 mod plan_tests;
 mod probe;
-mod refusals;
 mod remediation;
 #[cfg(test)]
 mod remediation_tests;

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k0smotron_api::{
     capi::{Cluster, Machine},
-    control_plane::v1beta2::{K0sControlPlane, UpdateStrategy},
-    conversion::{Version as ApiVersion, convert},
+    control_plane::{
+        refusals::{Refusal, RefusalKind, refusals},
+        v1beta2::UpdateStrategy,
+    },
+    drift::{self, Made, Wanted},
     names::{
         annotations,
         conditions::{reasons, types},
@@ -21,19 +24,16 @@ use k0smotron_k0s::{
 use k0smotron_runtime::{secrets, workload::api_server_url};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     autopilot::{self, Autopilot},
-    drift::{self, Made, Wanted},
     fetch::{Inputs, Template},
     observed::{
         Answer, Authority, AuthorityState, Begun, Etcd, KubeconfigState, MachineFacts, MemberFacts, Observed,
-        Owner, Refusal, RefusalKind, Strategy,
+        Owner, Strategy,
     },
-    plan,
-    refusals::refusals,
-    remediation,
+    plan, remediation,
 };
 
 /// How long after its infrastructure came up a controller may take to become a member.
@@ -223,8 +223,7 @@ fn machine_name(inputs: &Inputs, number: u64) -> String {
 
 /// When Machines that are from before then are to be replaced.
 pub fn rollout_after(inputs: &Inputs) -> Option<Timestamp> {
-    let after = inputs.plane.spec.rollout.as_ref()?.after.as_ref()?;
-    Some(after.0)
+    drift::rollout_after(&inputs.plane.spec)
 }
 
 /// Whether a Machine that is no member never will be one: k0s itself gives a join up after four minutes.
@@ -262,9 +261,7 @@ pub fn endpoint_url(inputs: &Inputs) -> Option<String> {
 
 /// The version that Machines get; none if the spec's cannot be read, which is refused.
 pub fn version(inputs: &Inputs) -> Option<Version> {
-    Version::parse_lenient(&inputs.plane.spec.version)
-        .ok()
-        .map(|version| version.with_default_suffix())
+    drift::version(&inputs.plane.spec)
 }
 
 /// The spec's K0sConfigSpec completed by what the cluster knows, as JSON. For a Machine that is to be made, with the
@@ -273,91 +270,27 @@ pub fn version(inputs: &Inputs) -> Option<Version> {
 /// # Errors
 /// The k0s configuration cannot be used, which is refused before.
 pub fn config_for(inputs: &Inputs, machine: Option<&str>) -> Result<Value, cluster_config::ConfigError> {
-    let spec = &inputs.plane.spec.k0s_config_spec;
-    let cluster = inputs.cluster.as_deref();
-    let named = version(inputs).is_some_and(|version| version.names_etcd_members());
-    let known = cluster_config::Inputs {
-        endpoint_host: inputs
-            .endpoint()
-            .map(|(host, _)| host.to_owned())
-            .unwrap_or_default(),
-        pod_cidrs: cluster
-            .map(|cluster| cluster.pod_cidrs().to_vec())
-            .unwrap_or_default(),
-        service_cidrs: cluster
-            .map(|cluster| cluster.service_cidrs().to_vec())
-            .unwrap_or_default(),
-        service_domain: cluster
-            .and_then(Cluster::service_domain)
-            .unwrap_or_default()
-            .to_owned(),
-        etcd_member_name: machine.filter(|_| named).map(str::to_owned),
-        ..cluster_config::Inputs::default()
-    };
-    let effective = cluster_config::effective(spec.k0s.as_ref(), &known)?;
-    let mut spec = spec.clone();
-    spec.k0s = Some(effective);
-    Ok(serde_json::to_value(spec).unwrap_or(Value::Null))
+    drift::config(
+        &inputs.plane.spec,
+        inputs.cluster.as_deref(),
+        inputs.endpoint().map(|(host, _)| host),
+        machine,
+    )
 }
 
 /// What Machines are to be made from now.
 fn wanted(inputs: &Inputs) -> Wanted {
-    let template = inputs
-        .plane
-        .spec
-        .machine_template
-        .infrastructure_ref()
-        .unwrap_or_default();
-    Wanted {
-        version: version(inputs),
-        config: config_for(inputs, None).unwrap_or(Value::Null),
-        template_group_kind: format!("{}.{}", template.kind, template.api_group),
-        template_name: template.name,
-        since: rollout_after(inputs).filter(|after| *after <= inputs.now),
-    }
+    drift::wanted(
+        &inputs.plane.spec,
+        inputs.cluster.as_deref(),
+        inputs.endpoint().map(|(host, _)| host),
+        inputs.now,
+    )
 }
 
 /// What a Machine was made from.
 fn made(inputs: &Inputs, machine: &Machine) -> Made {
-    let origin = inputs.cloned_from.get(&machine.name_any());
-    let origin = |key: &str| origin.and_then(|annotations| annotations.get(key)).cloned();
-    let config = machine.annotations().get(annotations::K0S_CONFIG);
-    let mut config: Option<Value> = config
-        .and_then(|text| serde_json::from_str(text).ok())
-        .map(recorded);
-    // Its own member name is no difference.
-    if let Some(arguments) = config
-        .as_mut()
-        .and_then(|config| config.pointer_mut("/k0s/spec/storage/etcd/extraArgs"))
-        .and_then(Value::as_object_mut)
-        && arguments.get("name").and_then(Value::as_str) == Some(&machine.name_any())
-    {
-        arguments.remove("name");
-    }
-    Made {
-        version: machine.spec.version.clone(),
-        config,
-        template_name: origin(annotations::CLONED_FROM_NAME),
-        template_group_kind: origin(annotations::CLONED_FROM_GROUP_KIND),
-        created: machine.creation_timestamp().map(|time| time.0),
-    }
-}
-
-/// A K0sConfigSpec as a Machine bears it. Releases before 2.0 wrote it with the field names of v1beta1, which have no
-/// `provisioner`; later ones always write that.
-fn recorded(config: Value) -> Value {
-    if config.get("provisioner").is_some() {
-        return config;
-    }
-    let plane = json!({
-        "apiVersion": format!("{}/v1beta1", K0sControlPlane::group(&())),
-        "kind": K0sControlPlane::kind(&()),
-        "spec": { "k0sConfigSpec": &config },
-    });
-    let converted = convert(plane, ApiVersion::V1Beta2).ok();
-    converted
-        .and_then(|mut plane| plane.pointer_mut("/spec/k0sConfigSpec").map(Value::take))
-        .unwrap_or(config)
+    drift::made(machine, inputs.cloned_from.get(&machine.name_any()))
 }
 
 /// What of the k0s configuration a controller reads from its own file, which is written once.

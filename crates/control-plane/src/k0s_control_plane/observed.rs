@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+pub use k0smotron_api::control_plane::refusals::{Refusal, RefusalKind};
+
 use super::autopilot::Autopilot;
 
 /// One of the four key pairs that a cluster is founded on (contract C14).
@@ -148,35 +150,6 @@ pub struct MemberFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
     pub name: String,
-}
-
-/// A value of the spec that cannot be followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Path of the field, for example `spec.replicas`.
-    pub field: String,
-    /// The value found there.
-    pub value: String,
-    /// What is wrong with it and what to do about it.
-    pub remedy: String,
-    /// Whether the value is right and only not supported yet, or wrong.
-    pub kind: RefusalKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusalKind {
-    /// A field that this version does not support yet: the control plane is not written to.
-    Unsupported,
-    /// A change that this version does not bring to what exists yet: what exists stays as it is.
-    Held,
-    /// A value that no version will accept.
-    Invalid,
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}: {}", self.field, self.value, self.remedy)
-    }
 }
 
 /// Everything that [`super::decide`] looks at.

@@ -1,4 +1,4 @@
-//! In what a Machine differs from what its control plane asks for now. Pure.
+//! The comparison itself.
 //!
 //! A difference that is none (an unset field against its default, nil against an empty list) must not be seen: it
 //! would replace machines for ever. The k0s configuration is left out, because it reaches a running cluster without
@@ -38,6 +38,7 @@ pub struct Wanted {
 }
 
 /// The differences, each in words; none when the Machine is up to date. What a Machine does not tell is no difference.
+#[must_use]
 pub fn differences(made: &Made, wanted: &Wanted) -> Vec<String> {
     let mut differences = Vec::new();
     if let (Some(have), Some(want)) = (&made.version, &wanted.version) {
@@ -82,6 +83,7 @@ pub fn differences(made: &Made, wanted: &Wanted) -> Vec<String> {
 }
 
 /// Whether the version, or where its binary comes from, is all that differs: k0s changes that itself, on the same host.
+#[must_use]
 pub fn in_place(made: &Made, wanted: &Wanted) -> bool {
     let without_download = |config: &Value| {
         let mut config = config.clone();
@@ -104,6 +106,7 @@ pub fn in_place(made: &Made, wanted: &Wanted) -> bool {
 
 /// In what the k0s configuration differs that controllers read from their own file: paths in it. That is no reason to
 /// replace anything, and nothing brings it to those that run.
+#[must_use]
 pub fn node_local_differences(made: &Made, wanted: &Wanted) -> Vec<String> {
     let parts = |config: &Value| -> BTreeMap<&'static str, Value> {
         let k0s = config.get("k0s").map(pruned).unwrap_or_default();

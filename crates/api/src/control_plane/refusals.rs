@@ -3,12 +3,41 @@
 //! The API server's validation refuses most of what is wrong; what gets past it (objects from before a rule, values
 //! that are right but not supported yet) is said by a condition, never dropped.
 
-use k0smotron_api::control_plane::v1beta2::K0sControlPlaneSpec;
 use k0smotron_k0s::{arguments, cluster_config, names, version::Version};
 
-use super::observed::{Refusal, RefusalKind};
+use super::v1beta2::K0sControlPlaneSpec;
+
+/// A value of the spec that cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Path of the field, for example `spec.replicas`.
+    pub field: String,
+    /// The value found there.
+    pub value: String,
+    /// What is wrong with it and what to do about it.
+    pub remedy: String,
+    /// Whether the value is right and only not supported yet, or wrong.
+    pub kind: RefusalKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// A field that this version does not support yet: the control plane is not written to.
+    Unsupported,
+    /// A change that this version does not bring to what exists yet: what exists stays as it is.
+    Held,
+    /// A value that no version will accept.
+    Invalid,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}: {}", self.field, self.value, self.remedy)
+    }
+}
 
 /// What of `spec` cannot be followed.
+#[must_use]
 pub fn refusals(spec: &K0sControlPlaneSpec) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     let mut refuse = |kind, field: &str, value: &str, remedy: &str| {
@@ -70,7 +99,7 @@ pub fn refusals(spec: &K0sControlPlaneSpec) -> Vec<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k0smotron_api::control_plane::v1beta2::K0sControlPlane;
+    use crate::control_plane::v1beta2::K0sControlPlane;
 
     fn fields(spec: &str) -> Vec<String> {
         let plane: K0sControlPlane = serde_yaml::from_str(&format!(
