@@ -143,6 +143,143 @@ fn control_planes_scale() {
     }
 }
 
+/// Who asks by these names, or reads these columns, finds what the original has; more columns are at v1beta2.
+#[test]
+fn names_and_columns_are_the_originals() {
+    const PLANE: &str = "Cluster,API Server Available,Desired,Replicas,Ready,Updated,Unavailable,Age,Version";
+    const PLANE_NOW: &str = "Cluster,Desired,Replicas,Ready,UpToDate,Available,Age,Version";
+    const HOST: &str = "Address,Reserved,Remote Machine";
+    // Kind, short name, whether v1beta1 is marked as deprecated, whether it scales, columns of v1beta1 and of v1beta2.
+    let table = [
+        ("Cluster", "kmc", true, true, "", ""),
+        ("JoinTokenRequest", "jtr", true, false, "", ""),
+        ("K0sControlPlane", "", false, true, PLANE, PLANE_NOW),
+        ("K0sControlPlaneTemplate", "", false, false, "", ""),
+        ("K0sControllerConfig", "", true, false, "", ""),
+        ("K0sWorkerConfig", "", true, false, "", ""),
+        ("K0sWorkerConfigTemplate", "", true, false, "", ""),
+        ("K0smotronControlPlane", "", false, true, PLANE, PLANE_NOW),
+        ("K0smotronControlPlaneTemplate", "", false, false, "", ""),
+        ("PooledRemoteMachine", "", true, false, HOST, HOST),
+        ("RemoteCluster", "", true, false, "", ""),
+        ("RemoteClusterTemplate", "", true, false, "", ""),
+        ("RemoteMachine", "", true, false, "", ""),
+        ("RemoteMachineTemplate", "", true, false, "", ""),
+    ];
+    let mut crds = crds();
+    crds.sort_by_key(|crd| crd.spec.names.kind.clone());
+    assert_eq!(crds.len(), table.len());
+    for (crd, (kind, short, deprecated, scales, v1beta1, v1beta2)) in crds.into_iter().zip(table) {
+        let names = crd.spec.names;
+        assert_eq!(names.kind, kind);
+        assert_eq!(names.plural, format!("{}s", kind.to_lowercase()));
+        assert_eq!(names.short_names.unwrap_or_default().join(","), short, "{kind}");
+        let [old, new] = &crd.spec.versions[..] else {
+            panic!("{kind} has other versions")
+        };
+        assert_eq!(
+            (old.name.as_str(), new.name.as_str()),
+            ("v1beta1", "v1beta2"),
+            "{kind}"
+        );
+        assert!(old.served && new.served && new.storage && !old.storage, "{kind}");
+        assert_eq!(old.deprecated.unwrap_or_default(), deprecated, "{kind}");
+        for (version, wanted) in [(old, v1beta1), (new, v1beta2)] {
+            let scale = version
+                .subresources
+                .as_ref()
+                .and_then(|found| found.scale.as_ref());
+            assert_eq!(scale.is_some(), scales, "{kind}");
+            let columns = version.additional_printer_columns.iter().flatten();
+            let columns: Vec<_> = columns.map(|column| column.name.as_str()).collect();
+            for column in wanted.split(',').filter(|column| !column.is_empty()) {
+                assert!(columns.contains(&column), "{kind} {}: {columns:?}", version.name);
+            }
+        }
+    }
+}
+
+/// Contract C12: Cluster API copies the template and applies it, and what the kind does not have would be refused.
+#[test]
+fn what_templates_say_exists_in_what_is_made_from_them() {
+    fn spec(kind: &str) -> JSONSchemaProps {
+        let mut crd = crds()
+            .into_iter()
+            .find(|crd| crd.spec.names.kind == kind)
+            .unwrap();
+        let schema = crd.spec.versions.swap_remove(1).schema.unwrap();
+        property(schema.open_api_v3_schema.unwrap(), "spec")
+    }
+    fn property(schema: JSONSchemaProps, name: &str) -> JSONSchemaProps {
+        schema.properties.unwrap().remove(name).unwrap()
+    }
+    fn assert_within(template: &JSONSchemaProps, made: &JSONSchemaProps, path: &str) {
+        if made.x_kubernetes_preserve_unknown_fields == Some(true) {
+            return;
+        }
+        for (name, field) in template.properties.iter().flatten() {
+            let path = format!("{path}.{name}");
+            let found = made.properties.as_ref().and_then(|fields| fields.get(name));
+            assert_within(
+                field,
+                found.unwrap_or_else(|| panic!("{path} is in the template only")),
+                &path,
+            );
+        }
+        if let (Some(JSONSchemaPropsOrArray::Schema(template)), Some(JSONSchemaPropsOrArray::Schema(made))) =
+            (&template.items, &made.items)
+        {
+            assert_within(template, made, &format!("{path}[]"));
+        }
+    }
+    for kind in [
+        "K0sControlPlane",
+        "K0smotronControlPlane",
+        "K0sWorkerConfig",
+        "RemoteCluster",
+        "RemoteMachine",
+    ] {
+        let template = property(property(spec(&format!("{kind}Template")), "template"), "spec");
+        assert_within(&template, &spec(kind), kind);
+    }
+}
+
+/// Server-side apply merges these item by item, so that two tools can write to one list.
+#[test]
+fn lists_that_tools_merge_have_keys() {
+    let crd = crds()
+        .into_iter()
+        .find(|crd| crd.spec.group == "k0smotron.io" && crd.spec.names.kind == "Cluster")
+        .unwrap();
+    let schema = crd.spec.versions[1]
+        .schema
+        .clone()
+        .unwrap()
+        .open_api_v3_schema
+        .unwrap();
+    let spec = schema
+        .properties
+        .unwrap()
+        .remove("spec")
+        .unwrap()
+        .properties
+        .unwrap();
+    let table: [(&str, &[&str]); 3] = [
+        ("manifests", &["name"]),
+        ("mounts", &["path"]),
+        ("topologySpreadConstraints", &["topologyKey", "whenUnsatisfiable"]),
+    ];
+    for (field, keys) in table {
+        assert_eq!(
+            spec[field].x_kubernetes_list_type.as_deref(),
+            Some("map"),
+            "{field}"
+        );
+        let found = spec[field].x_kubernetes_list_map_keys.clone().unwrap_or_default();
+        assert_eq!(found, keys, "{field}");
+    }
+}
+
 /// `kubectl explain` has a sentence for every field, no field is nullable, and what is required has no default.
 #[test]
 fn schemas_are_tidy() {
