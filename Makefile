@@ -22,7 +22,12 @@ help:
 	@echo 'make fuzz [FUZZ_SECONDS=]   conversion and admission under arbitrary input'
 	@echo 'make build | manifests | components | deny | docs'
 
-build:
+# The manager and k0smotronctl, in target/release. Each by itself: together they would be built with the features of both.
+build: manager
+	$(CARGO) build --release --locked -p k0smotron-cli
+
+.PHONY: manager
+manager:
 	@e2e/prerequisites build
 	$(CARGO) build --release --locked -p k0smotron-manager
 
@@ -39,7 +44,7 @@ components:
 
 # What every scenario on machines needs. The harness itself builds the upstream components.
 .PHONY: harness
-harness: build components
+harness: manager components
 	@e2e/prerequisites machines
 	$(CARGO) build --locked -p k0smotron-e2e -p k0smotron-e2e-stand-in
 
