@@ -37,6 +37,8 @@ use super::{
 pub struct Applied {
     /// The Machine that was created, or found as it was left by a crash.
     pub created: Option<Machine>,
+    /// The workload cluster could not take something yet, and no event will tell when it can.
+    pub look_again: bool,
 }
 
 /// Writes everything that was built.

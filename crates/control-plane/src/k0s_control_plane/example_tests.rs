@@ -120,6 +120,7 @@ fn after(mut inputs: Inputs, answer: Answer) -> (Inputs, K0sControlPlaneStatus) 
     let built = built(&inputs);
     let applied = Applied {
         created: built.creation.map(|creation| creation.machine),
+        ..Applied::default()
     };
     let observed = observe(&inputs);
     let said = status(&inputs, &observed, &decide(&observed), &applied);

@@ -11,9 +11,11 @@ use std::{
 use k0smotron_api::{k0s_objects::ClusterConfig, names::annotations};
 use k0smotron_k0s::live_config;
 use k0smotron_runtime::Context;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
-    Api, ResourceExt,
+    Api, Client, ResourceExt,
     api::{Patch, PatchParams},
+    core::Status,
 };
 use serde_json::{Value, json};
 
@@ -26,13 +28,27 @@ use super::{
 
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "k0s";
+/// A server's page that is not there says no more than this.
+const NOT_FOUND: u16 = 404;
+/// k0s defines it for dynamic configuration only.
+const KIND: &str = "clusterconfigs.k0s.k0sproject.io";
 
 /// What is known to be in the clusters, by UID of the control plane.
 #[derive(Default)]
 pub struct LiveConfigs(Mutex<HashMap<String, Value>>);
 
+/// What came of bringing a configuration in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brought {
+    /// It was there, or will be with what k0s is about to make.
+    Nothing,
+    Changes,
+    /// The API server that answered does not serve the kind yet.
+    Later,
+}
+
 impl LiveConfigs {
-    /// Brings in what is not there yet.
+    /// Brings in what is not there yet. Returns whether it has to be tried again soon.
     ///
     /// # Errors
     /// Whatever the cluster's API server answers, also that k0s there takes no configuration.
@@ -41,48 +57,29 @@ impl LiveConfigs {
         inputs: &Inputs,
         observed: &Observed,
         context: &Context,
-    ) -> Result<(), Error> {
-        let may_write = matches!(observed.answer, Answer::Yes { .. })
-            && observed.exists
-            && observed.unsupported().is_none();
-        let (true, Some(cluster)) = (may_write, inputs.workload()) else {
-            return Ok(());
+    ) -> Result<bool, Error> {
+        let (true, Some(cluster)) = (may_write(observed), inputs.workload()) else {
+            return Ok(false);
         };
         let config = observe::config_for(inputs, None).map_err(Error::Config)?;
         let wanted = live_config::cluster_wide(config.get("k0s").unwrap_or(&Value::Null));
         let uid = inputs.plane.uid().unwrap_or_default();
         if self.known().get(&uid) == Some(&wanted) {
-            return Ok(());
+            return Ok(false);
         }
+        let made_with = observe::made_with(inputs).map(|config| live_config::cluster_wide(&config));
         let client = context.workloads.client(&cluster).await.map_err(Error::Dial)?;
-        let api: Api<ClusterConfig> = Api::namespaced(client, NAMESPACE);
-        let made_with = || observe::made_with(inputs).map(|config| live_config::cluster_wide(&config));
-        // None also while, for the first moments of a cluster, its API does not serve the kind.
-        match api.get_opt(NAME).await.map_err(Error::ClusterConfig)? {
-            Some(live) => {
-                let before = brought_in(&live)
-                    .or_else(made_with)
-                    .unwrap_or_else(|| wanted.clone());
-                if let Some(change) = live_config::patch(&before, &wanted, &Value::Object(live.spec.0)) {
-                    let patch = Patch::Merge(json!({
-                        "metadata": { "annotations": { annotations::CONFIGURATION: wanted.to_string() } },
-                        "spec": change,
-                    }));
-                    let patched = api.patch(NAME, &PatchParams::default(), &patch).await;
-                    patched.map_err(Error::ClusterConfig)?;
-                    let note = "the changed k0s configuration was brought into the cluster";
-                    context
-                        .events
-                        .normal(inputs.plane.as_ref(), "ConfigurationChanged", note)
-                        .await;
-                }
+        match bring(&client, &wanted, made_with).await? {
+            Brought::Later => return Ok(true),
+            Brought::Nothing => {}
+            Brought::Changes => {
+                let note = "the changed k0s configuration was brought into the cluster";
+                let plane = inputs.plane.as_ref();
+                context.events.normal(plane, "ConfigurationChanged", note).await;
             }
-            // k0s makes it a moment after its API server answers; without dynamic configuration there never is one.
-            None if made_with().is_none_or(|before| before == wanted) => {}
-            None => return Err(Error::NoClusterConfig),
         }
         self.known().insert(uid, wanted);
-        Ok(())
+        Ok(false)
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Value>> {
@@ -95,7 +92,164 @@ impl LiveConfigs {
     }
 }
 
+/// Whether the cluster is one to write to: it is there, is to stay, and answers.
+fn may_write(observed: &Observed) -> bool {
+    matches!(observed.answer, Answer::Yes { .. })
+        && observed.exists
+        && !observed.goes
+        && observed.unsupported().is_none()
+}
+
+async fn bring(client: &Client, wanted: &Value, made_with: Option<Value>) -> Result<Brought, Error> {
+    let api: Api<ClusterConfig> = Api::namespaced(client.clone(), NAMESPACE);
+    let live = match api.get(NAME).await {
+        Ok(live) => live,
+        Err(kube::Error::Api(status)) if status.code == NOT_FOUND => {
+            if made_with.is_none_or(|before| before == *wanted) {
+                // k0s makes it from this a moment after its API server answers.
+                return Ok(Brought::Nothing);
+            }
+            return match !tells_of_object(&status) && is_defined(client).await? {
+                true => Ok(Brought::Later),
+                false => Err(Error::NoClusterConfig),
+            };
+        }
+        Err(error) => return Err(Error::ClusterConfig(error)),
+    };
+    let before = brought_in(&live).or(made_with).unwrap_or_else(|| wanted.clone());
+    let Some(change) = live_config::patch(&before, wanted, &Value::Object(live.spec.0)) else {
+        return Ok(Brought::Nothing);
+    };
+    let patch = Patch::Merge(json!({
+        "metadata": { "annotations": { annotations::CONFIGURATION: wanted.to_string() } },
+        "spec": change,
+    }));
+    match api.patch(NAME, &PatchParams::default(), &patch).await {
+        Ok(_) => Ok(Brought::Changes),
+        // Behind one endpoint are several API servers, and the one that has answered now may just have come up.
+        Err(kube::Error::Api(status)) if status.code == NOT_FOUND => Ok(Brought::Later),
+        Err(error) => Err(Error::ClusterConfig(error)),
+    }
+}
+
+/// Whether an answer says that there is no such object. An API server that does not serve the kind, for a moment or for
+/// good, only says that there is no such page.
+fn tells_of_object(status: &Status) -> bool {
+    status
+        .details
+        .as_ref()
+        .is_some_and(|details| details.name == NAME)
+}
+
+/// Whether the kind exists in the cluster, which every API server knows from the beginning.
+async fn is_defined(client: &Client) -> Result<bool, Error> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let found = definitions.get_metadata_opt(KIND).await;
+    Ok(found.map_err(Error::ClusterConfig)?.is_some())
+}
+
 /// The configuration that was brought in last.
 fn brought_in(live: &ClusterConfig) -> Option<Value> {
     serde_json::from_str(live.annotations().get(annotations::CONFIGURATION)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Method, Request, Response, StatusCode};
+    use kube::client::Body;
+
+    use super::{super::decide_tests, *};
+
+    const NO_PAGE: (u16, &str) = (404, "404 page not found\n");
+
+    /// What the API server answers: to a look for the configuration, to the look for its kind, to a change.
+    #[derive(Clone, Copy)]
+    struct Answers {
+        config: (u16, &'static str),
+        kind: (u16, &'static str),
+        change: (u16, &'static str),
+    }
+
+    const ALL_WELL: Answers = Answers {
+        config: (
+            200,
+            r#"{"apiVersion": "k0s.k0sproject.io/v1beta1", "kind": "ClusterConfig", "metadata": {"name": "k0s"},
+                "spec": {"telemetry": {"enabled": true}}}"#,
+        ),
+        kind: (
+            200,
+            r#"{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "any"}}"#,
+        ),
+        change: (
+            200,
+            r#"{"apiVersion": "k0s.k0sproject.io/v1beta1", "kind": "ClusterConfig", "metadata": {"name": "k0s"},
+                "spec": {}}"#,
+        ),
+    };
+    const NO_OBJECT: (u16, &str) = (
+        404,
+        r#"{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,
+            "message": "not found", "details": {"name": "k0s", "kind": "clusterconfigs"}}"#,
+    );
+    const REFUSED: (u16, &str) = (
+        403,
+        r#"{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
+            "message": "no"}"#,
+    );
+
+    async fn brought(answers: Answers) -> Result<Brought, Error> {
+        let service = tower::service_fn(move |request: Request<Body>| async move {
+            let (code, body) = match request.method() {
+                &Method::PATCH => answers.change,
+                _ if request.uri().path().ends_with(KIND) => answers.kind,
+                _ => answers.config,
+            };
+            let mut response = Response::new(Body::from(body.as_bytes().to_vec()));
+            *response.status_mut() = StatusCode::from_u16(code).unwrap();
+            Ok::<_, Infallible>(response)
+        });
+        let wanted = json!({"telemetry": {"enabled": false}});
+        let made_with = json!({"telemetry": {"enabled": true}});
+        bring(&Client::new(service, "default"), &wanted, Some(made_with)).await
+    }
+
+    #[tokio::test]
+    async fn an_api_server_that_does_not_serve_the_kind_yet_is_waited_for() {
+        assert_eq!(brought(ALL_WELL).await.unwrap(), Brought::Changes);
+        let change = NO_PAGE;
+        let gone = brought(Answers { change, ..ALL_WELL }).await;
+        assert_eq!(gone.unwrap(), Brought::Later);
+        let config = NO_PAGE;
+        let early = brought(Answers { config, ..ALL_WELL }).await;
+        assert_eq!(early.unwrap(), Brought::Later);
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_takes_no_configuration_is_told_of() {
+        let kind = (
+            404,
+            r#"{"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}"#,
+        );
+        let without = brought(Answers {
+            config: NO_PAGE,
+            kind,
+            ..ALL_WELL
+        });
+        assert!(matches!(without.await, Err(Error::NoClusterConfig)));
+        let config = NO_OBJECT;
+        let removed = brought(Answers { config, ..ALL_WELL }).await;
+        assert!(matches!(removed, Err(Error::NoClusterConfig)));
+        let change = REFUSED;
+        let refused = brought(Answers { change, ..ALL_WELL }).await;
+        assert!(matches!(refused, Err(Error::ClusterConfig(_))));
+    }
+
+    #[test]
+    fn nothing_is_brought_into_a_cluster_that_goes() {
+        let stays = decide_tests::running();
+        assert!(may_write(&stays));
+        assert!(!may_write(&Observed { goes: true, ..stays }));
+    }
 }

@@ -187,10 +187,12 @@ impl Worker {
             // Also when it failed: it may have been done.
             self.probes.outdate(&inputs.plane);
         }
-        let applied = applied?;
+        let mut applied = applied?;
         self.probe(inputs, observed, step);
         match step {
-            Step::Live(_) => self.configs.bring_in(inputs, observed, &self.context).await?,
+            Step::Live(_) => {
+                applied.look_again = self.configs.bring_in(inputs, observed, &self.context).await?;
+            }
             Step::Delete(_) => self.configs.forget(&inputs.plane.uid().unwrap_or_default()),
             Step::Leave(_) => {}
         }

@@ -86,16 +86,16 @@ pub async fn report(
             context.events.normal(plane, "MachineUpdated", &note).await;
         }
     }
-    Ok(match step {
+    let without_event = matches!(
+        step,
         Step::Live(Live {
             membership: Membership::Wait(Wait::Template(_)),
             ..
-        }) => Outcome::After(LOOK_AGAIN),
-        _ => match next_look(inputs, observed, step) {
-            Some(wait) => Outcome::After(wait),
-            None => Outcome::Waiting,
-        },
-    })
+        })
+    );
+    let soon = (without_event || applied.look_again).then_some(LOOK_AGAIN);
+    let next = next_look(inputs, observed, step).into_iter().chain(soon).min();
+    Ok(next.map_or(Outcome::Waiting, Outcome::After))
 }
 
 /// How long until time alone changes what is to be done.
