@@ -333,6 +333,7 @@ impl<'a> Roster<'a> {
 
     fn next(&self, obstacle: Option<Wait>) -> Membership {
         self.leaving()
+            .or_else(|| self.burden())
             .or_else(|| self.newcomer())
             .or_else(|| self.departure())
             .or_else(|| self.repair(obstacle.clone()))
@@ -354,6 +355,34 @@ impl<'a> Roster<'a> {
             name: member.name.clone(),
             message: member.message.clone(),
         }))
+    }
+
+    /// A member that is down and has to go does so even while a newcomer is on its way: etcd lets nobody in while so many
+    /// are down that one more would cost the quorum, and the newcomer would be awaited for ever.
+    ///
+    /// That a quorum can agree on it is not for the newcomer to say, which may be no voter yet; afterwards it may be one.
+    fn burden(&self) -> Option<Membership> {
+        let on_the_way = |standing| matches!(standing, Standing::Absent | Standing::Joining);
+        let count = |which: &dyn Fn(Standing) -> bool| {
+            let found = self.machines.iter().filter(|(_, standing)| which(*standing));
+            found.count()
+        };
+        let joining = count(&|standing| standing == Standing::Joining);
+        let certain = Voters {
+            suspect: self.voters.suspect.saturating_sub(joining),
+            ..self.voters
+        };
+        let safe = certain.have_quorum() && self.voters.without(Vote::Suspect).have_quorum();
+        if !safe || count(&on_the_way) == 0 {
+            return None;
+        }
+        let down = |standing| standing == Standing::Voter { ready: false };
+        self.departure_if(|vote| vote == Vote::Suspect).or_else(|| {
+            let mut active = self.active();
+            let due =
+                active.find(|(machine, standing)| down(*standing) && machine.repair == Some(Repair::Due));
+            due.map(|(machine, _)| delete(machine, Why::Unhealthy))
+        })
     }
 
     /// A newcomer is a voter before anything else happens, or is not wanted any more.
@@ -400,6 +429,10 @@ impl<'a> Roster<'a> {
 
     /// Members whose Machines are on their way out, or gone: those first that are down already.
     fn departure(&self) -> Option<Membership> {
+        self.departure_if(|vote| self.voters.may_lose(vote))
+    }
+
+    fn departure_if(&self, may_go: impl Fn(Vote) -> bool) -> Option<Membership> {
         let machines = self
             .going()
             .filter(|(machine, standing)| machine.hooked && matches!(standing, Standing::Voter { .. }))
@@ -410,9 +443,7 @@ impl<'a> Roster<'a> {
             .map(|member| (member.name.as_str(), vote(self.observed, member), true));
         let mut candidates: Vec<_> = machines.chain(strangers).collect();
         candidates.sort_by_key(|(_, vote, drained)| (*vote == Vote::Healthy, !drained));
-        let (name, _, drained) = candidates
-            .into_iter()
-            .find(|(_, vote, _)| self.voters.may_lose(*vote))?;
+        let (name, _, drained) = candidates.into_iter().find(|(_, vote, _)| may_go(*vote))?;
         let name = name.to_owned();
         Some(match drained {
             true => Membership::Leave { name },

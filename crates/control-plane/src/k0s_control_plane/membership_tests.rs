@@ -117,6 +117,19 @@ fn one_controller_more_or_less_at_a_time() {
 }
 
 #[test]
+fn a_dead_member_does_not_wait_for_a_newcomer_that_etcd_does_not_let_in_beside_it() {
+    table(&[
+        (3, "vo vo dr n", "delete m3 unhealthy"),
+        (3, "vo vo dg n", "leave m3"),
+        (3, "vo vo d- u", "leave m3"),
+        (5, "v v v dr dr n", "delete m4 unhealthy"),
+        // Nobody asks that it go, or too few could agree on it.
+        (3, "vo vo d n", "joined m4"),
+        (3, "vo dr dr n", "joined m4"),
+    ]);
+}
+
+#[test]
 fn no_removal_without_a_quorum_of_healthy_voters() {
     table(&[
         (1, "v d", "quorum"),

@@ -351,6 +351,21 @@ impl World {
         }
     }
 
+    /// Whether etcd lets a learner in: one at a time, and only with a quorum that would be one even if the newcomer were a
+    /// voter that is down. A single member may always get company (`mayAddMember` of etcd v3.6).
+    pub fn takes_learner(&self) -> bool {
+        let voters = self.voters().count_ones();
+        let stays_safe = voters == 1 || self.healthy().count_ones() >= quorum(voters + 1);
+        self.serves() && stays_safe && !self.hosts.iter().any(|host| host.part == Part::Learner)
+    }
+
+    /// Whether etcd lets this voter go (`mayRemoveMember` of etcd v3.6).
+    pub fn keeps_quorum_without(&self, id: u8) -> bool {
+        let rest = !bit(id);
+        let voters = (self.voters() & rest).count_ones();
+        (self.healthy() & rest).count_ones() >= quorum(voters)
+    }
+
     /// k0s comes up on the host: as the only voter of a new cluster, or as a learner, of which etcd takes one at a time.
     pub fn join(&mut self, id: u8) -> bool {
         let Host {
@@ -371,7 +386,7 @@ impl World {
             }
             Part::Voter
         } else {
-            if !self.serves() || self.hosts.iter().any(|host| host.part == Part::Learner) {
+            if !self.takes_learner() {
                 return false;
             }
             Part::Learner
@@ -404,10 +419,7 @@ impl World {
 
     /// k0s takes a member out that was asked to leave; etcd refuses where too few healthy ones would be left.
     pub fn leave(&mut self, id: u8) -> bool {
-        let rest = !bit(id);
-        let voters = (self.voters() & rest).count_ones();
-        let healthy = (self.healthy() & rest).count_ones();
-        let may = self.host(id).object == Object::Leaving && self.serves() && healthy >= quorum(voters);
+        let may = self.host(id).object == Object::Leaving && self.serves() && self.keeps_quorum_without(id);
         if may {
             let host = self.host_mut(id);
             (host.part, host.object, host.power) = (Part::None, Object::Left, Power::Off);
