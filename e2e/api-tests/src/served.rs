@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser as _;
 use http::Request;
-use k0smotron_api::webhooks::{self, KINDS, Kind, Provider};
+use k0smotron_api::{
+    capi,
+    webhooks::{self, KINDS, Kind, Provider},
+};
 use k0smotron_e2e_plane::{ApiServer, Options, free_port, managers, manifests};
 use k8s_openapi::{
     api::{
@@ -210,13 +213,17 @@ fn named(name: &str) -> ObjectMeta {
 /// The API of a document's kind and version.
 ///
 /// # Errors
-/// It is none of our kinds.
+/// It is none of our kinds, nor of Cluster API.
 pub fn api_of(client: &Client, document: &Value, namespace: &str) -> Result<Api<DynamicObject>> {
     let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
     let (group, version) = text("apiVersion").split_once('/').context("no group")?;
-    let kind = kind(group, text("kind"))?;
-    let gvk = GroupVersionKind::gvk(group, version, kind.kind);
-    let resource = ApiResource::from_gvk_with_plural(&gvk, kind.plural);
+    let plural = if group == capi::GROUP {
+        format!("{}s", text("kind").to_lowercase())
+    } else {
+        kind(group, text("kind"))?.plural.to_owned()
+    };
+    let gvk = GroupVersionKind::gvk(group, version, text("kind"));
+    let resource = ApiResource::from_gvk_with_plural(&gvk, &plural);
     Ok(Api::namespaced_with(client.clone(), namespace, &resource))
 }
 
@@ -300,6 +307,25 @@ pub async fn apply(
         Err(kube::Error::Api(status)) => bail!("{}", status.message),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Stores an object as `manager` has made it, and then the status that its controllers have reported.
+///
+/// # Errors
+/// The API server's.
+pub async fn store(client: &Client, document: &Value, namespace: &str, manager: &str) -> Result<()> {
+    let mut document = document.clone();
+    let status = document
+        .as_object_mut()
+        .and_then(|fields| fields.remove("status"));
+    let stored = apply(client, &document, namespace, manager).await?;
+    if let Some(status) = status {
+        let patch = Patch::Merge(json!({ "status": status }));
+        api_of(client, &document, namespace)?
+            .patch_status(&stored.name_any(), &PatchParams::default(), &patch)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Makes a namespace.

@@ -1,25 +1,20 @@
-//! Objects that an older release has stored, taken over: stored as v1beta2, owned at v1beta2, and written by v1beta2 clients
-//! while no manager runs.
+//! Stored as v1beta2, owned at v1beta2, and written by v1beta2 clients while no manager runs.
 
-// clippy.toml allows these in test functions; the functions that they call are meant too.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use k0smotron_api::conversion::{Version, convert};
-use k0smotron_e2e_api_tests::served::{Served, api_of, apply, missing, namespace, until};
+use k0smotron_e2e_api_tests::served::{Served, api_of, apply, missing, namespace, store};
 use k0smotron_e2e_plane::manifests;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceConversion, CustomResourceDefinition,
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::{DynamicObject, Patch, PatchParams},
+    api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
-const OBSERVED: &str = "crd-migration.cluster.x-k8s.io/observed-generation";
+use super::{documents, latest, migrated, moved};
 
 /// The definitions of a release that stored v1beta1 and converted nothing.
 fn as_of_old(definitions: &[CustomResourceDefinition]) -> Vec<CustomResourceDefinition> {
@@ -36,32 +31,6 @@ fn as_of_old(definitions: &[CustomResourceDefinition]) -> Vec<CustomResourceDefi
     old
 }
 
-/// What release 1.10 of the original has stored, of each kind.
-fn documents() -> Vec<Value> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/api/tests/golden/1.10");
-    let texts = fs::read_dir(directory)
-        .unwrap()
-        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
-    let mut documents = Vec::new();
-    for text in texts {
-        for document in text.split("---\n") {
-            let mut document: Value = serde_yaml::from_str(document).unwrap();
-            let metadata = document["metadata"].as_object_mut().unwrap();
-            for theirs in [
-                "namespace",
-                "uid",
-                "generation",
-                "creationTimestamp",
-                "resourceVersion",
-            ] {
-                metadata.remove(theirs);
-            }
-            documents.push(document);
-        }
-    }
-    documents
-}
-
 fn worker(name: &str) -> Value {
     json!({
         "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta1",
@@ -71,31 +40,14 @@ fn worker(name: &str) -> Value {
     })
 }
 
-/// The object at the version that is stored now.
-fn latest(document: &Value) -> Value {
-    convert(document.clone(), Version::V1Beta2).unwrap()
-}
-
-fn versions_of_owners(object: &DynamicObject) -> Vec<String> {
-    let owners = object.managed_fields().iter();
-    owners.filter_map(|owner| owner.api_version.clone()).collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
     let served = Served::start().await?;
     let client = served.server.client()?;
     manifests::apply_definitions(&client, &as_of_old(&served.definitions())).await?;
     namespace(&client, "fleet").await?;
-    for mut document in documents() {
-        let status = document.as_object_mut().unwrap().remove("status");
-        apply(&client, &document, "fleet", "gitops").await?;
-        if let Some(status) = status {
-            let api = api_of(&client, &document, "fleet")?;
-            let name = document["metadata"]["name"].as_str().unwrap();
-            let patch = Patch::Merge(json!({ "status": status }));
-            api.patch_status(name, &PatchParams::default(), &patch).await?;
-        }
+    for document in documents("1.10") {
+        store(&client, &document, "fleet", "gitops").await?;
     }
     // More than a page of one kind.
     for index in 0..130 {
@@ -124,27 +76,8 @@ async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
 
     let manager = served.manager().await?;
     manager.ready().await?;
-    until("every definition stores v1beta2 only", async || {
-        let all = definitions.list(&Default::default()).await?;
-        let done = all
-            .iter()
-            .filter(|definition| {
-                definition.spec.group.contains("k0smotron")
-                    || definition.spec.group.ends_with("cluster.x-k8s.io")
-            })
-            .all(|definition| {
-                let stored = definition
-                    .status
-                    .as_ref()
-                    .and_then(|status| status.stored_versions.clone());
-                let generation = definition.metadata.generation.unwrap_or_default().to_string();
-                stored.is_some_and(|stored| stored == ["v1beta2"])
-                    && definition.annotations().get(OBSERVED) == Some(&generation)
-            });
-        Ok(done.then_some(()))
-    })
-    .await?;
-    for document in documents() {
+    migrated(&client).await?;
+    for document in documents("1.10") {
         owned_at_v1beta2(&client, &document).await?;
     }
 
@@ -158,18 +91,10 @@ async fn what_v1beta1_stored_becomes_v1beta2() -> Result<()> {
     writes_at_v1beta2(&client).await
 }
 
+/// Every owner is noted at v1beta2, at the new places of its fields; and v1beta1 clients read what was stored.
 async fn owned_at_v1beta2(client: &Client, document: &Value) -> Result<()> {
-    let name = document["metadata"]["name"].as_str().unwrap();
-    let api = api_of(client, &latest(document), "fleet")?;
-    let object = until("owners are moved", async || {
-        let object = api.get(name).await?;
-        let moved = versions_of_owners(&object)
-            .iter()
-            .all(|version| version.ends_with("/v1beta2"));
-        Ok(moved.then_some(object))
-    })
-    .await?;
-    // Ownership is kept, at the new place of the field.
+    let object = moved(client, document, "fleet").await?;
+    let name = object.name_any();
     let owner = object
         .managed_fields()
         .iter()
@@ -182,8 +107,7 @@ async fn owned_at_v1beta2(client: &Client, document: &Value) -> Result<()> {
         document["spec"] == json!({}) || fields.contains("f:spec"),
         "{name}: gitops owns {fields}"
     );
-    // And v1beta1 clients read what was stored.
-    let stored = api_of(client, document, "fleet")?.get(name).await?;
+    let stored = api_of(client, document, "fleet")?.get(&name).await?;
     let lost = missing(&document["spec"], stored.data.get("spec").unwrap_or(&Value::Null));
     ensure!(
         lost.is_none(),
@@ -196,7 +120,7 @@ async fn owned_at_v1beta2(client: &Client, document: &Value) -> Result<()> {
 
 /// No manager runs: whoever speaks v1beta2 reads, applies and reports as if one did.
 async fn writes_at_v1beta2(client: &Client) -> Result<()> {
-    for document in documents() {
+    for document in documents("1.10") {
         let document = latest(&document);
         let name = document["metadata"]["name"].as_str().unwrap();
         let api = api_of(client, &document, "fleet")?;
