@@ -56,7 +56,8 @@ pub async fn rolls(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
 pub async fn a_single_one(testbed: &Testbed, host: &str) -> Result<()> {
     println!("== a single controller with kine is updated in place");
     let strategy = UpdateStrategy::InPlace;
-    let plane = ControlPlane::create_with(testbed, "kine", &[host], 1, strategy, "kine").await?;
+    let storage = json!({ "type": "kine" });
+    let plane = ControlPlane::create_with(testbed, "kine", &[host], 1, strategy, storage).await?;
     let before = plane.machines().await?;
     let url = testbed.serve_another_k0s(ANOTHER).await?;
     update(&plane, &url, 1).await?;
@@ -103,7 +104,7 @@ async fn is_updated(plane: &ControlPlane<'_>) -> Result<()> {
             machine.name_any()
         );
     }
-    let version = plane.version().await?;
+    let version = plane.status().await?.version;
     ensure!(
         version.as_deref() == Some(ANOTHER),
         "status.version is {version:?}"

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use k0smotron_api::{capi::Machine, control_plane::v1beta2::UpdateStrategy};
-use k0smotron_e2e_machines as machines;
 use k0smotron_e2e_plane::manifests;
 use k8s_openapi::api::core::v1::Event;
 use kube::{Api, ResourceExt, api::ListParams};
@@ -32,7 +31,7 @@ pub async fn a_lost_host_is_replaced(testbed: &Testbed, hosts: &[&str]) -> Resul
     let check = include_str!("health.yaml").replace("NAME", &plane.cluster.name);
     manifests::apply(&testbed.plane.client()?, &check, &plane.cluster.namespace).await?;
     let victim = plane.cluster.machines().await?.pop().context("no Machine")?;
-    let host = host_of(testbed, &victim)?;
+    let host = plane.host_of(&victim)?;
     let loss = async {
         let begun = Instant::now();
         host.power_off().await?;
@@ -102,18 +101,4 @@ pub async fn a_cluster_goes_without_its_endpoint(testbed: &Testbed, hosts: &[&st
     }
     ensure!(took <= ENDS, "the Cluster was gone only after {}", seconds(took));
     Ok(())
-}
-
-/// The machine that a Machine is on.
-fn host_of<'a>(testbed: &'a Testbed, machine: &Machine) -> Result<&'a machines::Machine> {
-    let addresses = machine.addresses();
-    let here = |host: &&machines::Machine| {
-        let address = host.address().to_string();
-        addresses.iter().any(|given| given.address == address)
-    };
-    testbed
-        .machines
-        .iter()
-        .find(here)
-        .with_context(|| format!("no host has an address of Machine {}", machine.name_any()))
 }

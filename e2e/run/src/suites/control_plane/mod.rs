@@ -1,22 +1,30 @@
 //! Control planes of several controllers: they come up, scale, roll and lose members, while somebody writes through the
 //! load balancer in front of them.
 
+mod etcd;
+mod faults;
 pub mod in_place;
 mod losses;
 pub mod plane;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
-use k0smotron_api::control_plane::v1beta2::UpdateStrategy;
+use anyhow::{Context, Result, bail, ensure};
+use k0smotron_api::{capi::Machine, control_plane::v1beta2::UpdateStrategy};
 use k0smotron_e2e_components::Component;
+use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 
 use super::{delete, with_testbed_and};
-use crate::{progress::seconds, testbed::Testbed};
+use crate::{
+    progress::{seconds, until},
+    testbed::Testbed,
+};
 
 use plane::ControlPlane;
 
+const POLL: Duration = Duration::from_millis(250);
+const LIMIT: Duration = Duration::from_secs(240);
 const HOSTS: [&str; 4] = ["one", "two", "three", "four"];
 
 /// What `make test` runs: three controllers, and one roll of them on their own hosts.
@@ -30,14 +38,36 @@ pub async fn smoke(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
     goes(testbed, plane).await
 }
 
-/// In the order in which they run.
-const SCENARIOS: [&str; 6] = [
-    "smoke",
-    "scales_and_rolls",
-    "rolls_in_place",
-    "kine_in_place",
-    "ends",
-    "lost_host",
+/// In the order in which they run, with what each is about.
+const SCENARIOS: [(&str, &str); 7] = [
+    (
+        "smoke",
+        "three controllers come up, are replaced on their own hosts, and go",
+    ),
+    (
+        "scales_and_rolls",
+        "1, 3, 1, 3 controllers; the configuration changes live; a roll, new ones first",
+    ),
+    (
+        "rolls_in_place",
+        "k0s updates itself on three controllers, after a source that is not there",
+    ),
+    (
+        "kine_in_place",
+        "k0s updates itself on a single controller without etcd",
+    ),
+    (
+        "faults",
+        "etcd is killed, the leader cut off, one replaced over a slow network",
+    ),
+    (
+        "ends",
+        "the Cluster is deleted mid-replacement, its endpoint gone",
+    ),
+    (
+        "lost_host",
+        "a host is lost for good, and replaced by a MachineHealthCheck",
+    ),
 ];
 
 /// The whole suite, or one scenario of it.
@@ -47,10 +77,12 @@ const SCENARIOS: [&str; 6] = [
 pub async fn run(scenario: Option<&str>) -> Result<()> {
     let chosen: Vec<_> = SCENARIOS
         .into_iter()
+        .map(|(name, _)| name)
         .filter(|name| scenario.is_none_or(|chosen| chosen == *name))
         .collect();
     if chosen.is_empty() {
-        bail!("there are the scenarios {}", SCENARIOS.join(", "));
+        let known = SCENARIOS.map(|(name, about)| format!("  {name:<18}{about}"));
+        bail!("there are the scenarios\n{}", known.join("\n"));
     }
     // Built only where a scenario needs it.
     let more: &[Component] = match chosen.contains(&"kine_in_place") {
@@ -64,6 +96,7 @@ pub async fn run(scenario: Option<&str>) -> Result<()> {
                 "scales_and_rolls" => scales_and_rolls(testbed).await?,
                 "rolls_in_place" => in_place::rolls(testbed, &HOSTS[..3]).await?,
                 "kine_in_place" => in_place::a_single_one(testbed, HOSTS[0]).await?,
+                "faults" => faults::pass(testbed, &HOSTS[..3]).await?,
                 "ends" => losses::a_cluster_goes_without_its_endpoint(testbed, &HOSTS).await?,
                 _ => losses::a_lost_host_is_replaced(testbed, &HOSTS).await?,
             }
@@ -139,6 +172,40 @@ pub async fn roll(plane: &ControlPlane<'_>, run: &str) -> Result<(Duration, Dura
         seconds(took)
     );
     Ok((took, gap))
+}
+
+/// Deletes a Machine under load: another one takes its place. Returns how long that took.
+///
+/// # Errors
+/// With what was replaced besides, or lost.
+async fn replace_one(testbed: &Testbed, plane: &ControlPlane<'_>, run: &str) -> Result<Duration> {
+    let before = plane.machines().await?;
+    let gone = before.first().context("no Machine")?;
+    let change = async {
+        let begun = Instant::now();
+        let machines: Api<Machine> = Api::namespaced(testbed.plane.client()?, &plane.cluster.namespace);
+        machines.delete(gone, &DeleteParams::default()).await?;
+        until("the end of the Machine", LIMIT, POLL, || async {
+            Ok((!plane.machines().await?.contains(gone)).then_some(()))
+        })
+        .await?;
+        println!("  {run}: a Machine went after {}", seconds(begun.elapsed()));
+        plane.until_settled(before.len()).await?;
+        Ok(begun.elapsed())
+    };
+    let (took, _) = plane.under_load(run, change).await?;
+    let after = plane.machines().await?;
+    let (new, old) = (after.difference(&before), before.difference(&after));
+    ensure!(
+        new.count() == 1 && old.count() == 1,
+        "more than one was replaced: {after:?}"
+    );
+    ensure!(
+        plane.members().await? == before.len(),
+        "members that are no controllers"
+    );
+    println!("  {run}: one replaced after {}", seconds(took));
+    Ok(took)
 }
 
 async fn goes(testbed: &Testbed, plane: ControlPlane<'_>) -> Result<()> {

@@ -9,10 +9,12 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use k0smotron_api::{
-    control_plane::v1beta2::{K0sControlPlane, UpdateStrategy},
+    capi::Machine,
+    control_plane::v1beta2::{K0sControlPlane, K0sControlPlaneStatus, UpdateStrategy},
     k0s_objects::ClusterConfig,
 };
 use k0smotron_e2e_endpoint::{Check, LoadBalancer, Probe, Writer, identity};
+use k0smotron_e2e_machines as machines;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client, Config, ResourceExt,
@@ -63,10 +65,18 @@ impl<'a> ControlPlane<'a> {
         replicas: usize,
         strategy: UpdateStrategy,
     ) -> Result<Self> {
-        Self::create_with(testbed, name, hosts, replicas, strategy, "etcd").await
+        Self::create_with(
+            testbed,
+            name,
+            hosts,
+            replicas,
+            strategy,
+            json!({ "type": "etcd" }),
+        )
+        .await
     }
 
-    /// As [`Self::create`], with its data in that storage.
+    /// As [`Self::create`], with this `spec.storage` of k0s.
     ///
     /// # Errors
     /// As [`Self::create`].
@@ -76,7 +86,7 @@ impl<'a> ControlPlane<'a> {
         hosts: &[&str],
         replicas: usize,
         strategy: UpdateStrategy,
-        storage: &str,
+        storage: Value,
     ) -> Result<Self> {
         let addresses = hosts
             .iter()
@@ -94,7 +104,7 @@ impl<'a> ControlPlane<'a> {
         };
         let manifests = plane
             .manifests(hosts, replicas, strategy)?
-            .replace("STORAGE", storage);
+            .replace("STORAGE", &storage.to_string());
         let begun = Instant::now();
         let timeline = plane
             .cluster
@@ -193,23 +203,30 @@ impl<'a> ControlPlane<'a> {
     /// # Errors
     /// When the API server does not answer.
     pub async fn has_healthy_members(&self, members: usize) -> Result<bool> {
-        let plane = self.planes.get(&self.cluster.name).await?;
-        let status = plane.status.unwrap_or_default();
+        let status = self.status().await?;
         let healthy =
             |condition: &Condition| condition.type_ == "EtcdClusterHealthy" && condition.status == "True";
         let serving = status.ready_replicas == Some(i32::try_from(members)?);
         Ok(serving && status.conditions.iter().any(healthy))
     }
 
-    /// Waits for a condition.
+    /// What it says of itself.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn status(&self) -> Result<K0sControlPlaneStatus> {
+        let plane = self.planes.get(&self.cluster.name).await?;
+        Ok(plane.status.unwrap_or_default())
+    }
+
+    /// Waits for a condition. Returns its message.
     ///
     /// # Errors
     /// When it is not there after minutes, with what the objects say.
     pub async fn until_condition(&self, type_: &str, reason: &str) -> Result<String> {
         let what = format!("condition {type_} {reason}");
         let found = until(&what, LIMIT, POLL, || async {
-            let plane = self.planes.get(&self.cluster.name).await?;
-            let conditions = plane.status.unwrap_or_default().conditions;
+            let conditions = self.status().await?.conditions;
             let mut found = conditions.into_iter();
             Ok(found
                 .find(|condition| condition.type_ == type_ && condition.reason == reason)
@@ -221,13 +238,21 @@ impl<'a> ControlPlane<'a> {
         }
     }
 
-    /// The version that its status tells.
+    /// The machine of the testbed that a Machine is on.
     ///
     /// # Errors
-    /// When the API server does not answer.
-    pub async fn version(&self) -> Result<Option<String>> {
-        let plane = self.planes.get(&self.cluster.name).await?;
-        Ok(plane.status.and_then(|status| status.version))
+    /// When there is none of its addresses.
+    pub fn host_of(&self, machine: &Machine) -> Result<&'a machines::Machine> {
+        let addresses = machine.addresses();
+        let here = |host: &&machines::Machine| {
+            let address = host.address().to_string();
+            addresses.iter().any(|given| given.address == address)
+        };
+        self.testbed
+            .machines
+            .iter()
+            .find(here)
+            .with_context(|| format!("no host has an address of Machine {}", machine.name_any()))
     }
 
     /// Does what it is given while somebody asks and writes through the endpoint all the time; no write that was acknowledged
