@@ -82,12 +82,12 @@ pub async fn update(plane: &ControlPlane<'_>, url: &str, controllers: usize) -> 
 }
 
 /// The edit that asks for [`ANOTHER`] from there.
-fn to_another(url: &str) -> Value {
+pub fn to_another(url: &str) -> Value {
     json!({ "version": ANOTHER, "k0sConfigSpec": { "downloadURL": url } })
 }
 
 /// Whether everything says the new version: k0s itself, the Machines, the status.
-async fn is_updated(plane: &ControlPlane<'_>) -> Result<()> {
+pub async fn is_updated(plane: &ControlPlane<'_>) -> Result<()> {
     let nodes: Api<ControlNode> = Api::all(plane.cluster.workload().await?);
     for node in nodes.list(&ListParams::default()).await? {
         let version = node

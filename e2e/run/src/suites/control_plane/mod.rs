@@ -6,6 +6,7 @@ mod faults;
 pub mod in_place;
 mod losses;
 pub mod plane;
+mod plans;
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,7 @@ pub async fn smoke(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
 }
 
 /// In the order in which they run, with what each is about.
-const SCENARIOS: [(&str, &str); 7] = [
+const SCENARIOS: [(&str, &str); 8] = [
     (
         "smoke",
         "three controllers come up, are replaced on their own hosts, and go",
@@ -55,6 +56,10 @@ const SCENARIOS: [(&str, &str); 7] = [
     (
         "kine_in_place",
         "k0s updates itself on a single controller without etcd",
+    ),
+    (
+        "plans",
+        "Plans of somebody else: one that cannot be carried out, one that comes first",
     ),
     (
         "faults",
@@ -96,6 +101,7 @@ pub async fn run(scenario: Option<&str>) -> Result<()> {
                 "scales_and_rolls" => scales_and_rolls(testbed).await?,
                 "rolls_in_place" => in_place::rolls(testbed, &HOSTS[..3]).await?,
                 "kine_in_place" => in_place::a_single_one(testbed, HOSTS[0]).await?,
+                "plans" => plans::of_others(testbed, &HOSTS[..3]).await?,
                 "faults" => faults::pass(testbed, &HOSTS[..3]).await?,
                 "ends" => losses::a_cluster_goes_without_its_endpoint(testbed, &HOSTS).await?,
                 _ => losses::a_lost_host_is_replaced(testbed, &HOSTS).await?,

@@ -225,12 +225,29 @@ impl<'a> ControlPlane<'a> {
     /// When it is not there after minutes, with what the objects say.
     pub async fn until_condition(&self, type_: &str, reason: &str) -> Result<String> {
         let what = format!("condition {type_} {reason}");
-        let found = until(&what, LIMIT, POLL, || async {
+        self.until_one(&what, |condition| {
+            condition.type_ == type_ && condition.reason == reason
+        })
+        .await
+    }
+
+    /// Waits until a condition speaks of this. Returns its message.
+    ///
+    /// # Errors
+    /// When it does not after minutes, with what the objects say.
+    pub async fn until_said(&self, type_: &str, of: &str) -> Result<String> {
+        let what = format!("condition {type_} that speaks of {of}");
+        self.until_one(&what, |condition| {
+            condition.type_ == type_ && condition.message.contains(of)
+        })
+        .await
+    }
+
+    async fn until_one(&self, what: &str, wanted: impl Fn(&Condition) -> bool) -> Result<String> {
+        let found = until(what, LIMIT, POLL, || async {
             let conditions = self.status().await?.conditions;
-            let mut found = conditions.into_iter();
-            Ok(found
-                .find(|condition| condition.type_ == type_ && condition.reason == reason)
-                .map(|condition| condition.message))
+            let mut found = conditions.into_iter().filter(|condition| wanted(condition));
+            Ok(found.next().map(|condition| condition.message))
         });
         match found.await {
             Ok(message) => Ok(message),
