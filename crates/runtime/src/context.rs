@@ -8,7 +8,7 @@ use kube::{
     runtime::{events::Reporter, watcher},
 };
 
-use crate::{events::Events, metrics::Metrics, workload::Dialer};
+use crate::{dial, events::Events, metrics::Metrics, workload::Dialer};
 
 /// Label by which `--watch-filter` selects objects (contract G12).
 pub const WATCH_FILTER_LABEL: &str = "cluster.x-k8s.io/watch-filter";
@@ -54,6 +54,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Clients of workload clusters.
     pub workloads: Arc<Dialer>,
+    /// The way to the pods of hosted control planes in this cluster.
+    pub pods: dial::Dialer,
     /// Most reconciles that a controller runs at once.
     pub concurrency: u16,
 }
@@ -68,6 +70,7 @@ impl Context {
         Self {
             events: Events::new(client.clone(), reporter),
             workloads: Arc::new(Dialer::new(client.clone())),
+            pods: dial::Dialer::new(client.clone()),
             metrics: Metrics::default(),
             concurrency: 10,
             client,

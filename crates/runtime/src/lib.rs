@@ -12,6 +12,8 @@
 //! | [`events`] | Kubernetes events, aggregated |
 //! | [`secrets`] | contract Secrets |
 //! | [`workload`] | the one way to talk to workload clusters |
+//! | [`dial`] | the one way to what runs in the pods of a hosted control plane: its API and its etcd |
+//! | [`kinds`] | which API serves a kind of another provider |
 //! | [`leadership`], [`metrics`], [`server`] | leases, metrics, and the HTTP endpoints of the process |
 //! | [`webhook`], [`tls`] | the webhook server, its certificates, and who is told to trust them |
 //! | [`definitions`], [`migration`] | which CustomResourceDefinitions change, and what older versions have stored |
@@ -21,7 +23,9 @@ pub mod conditions;
 pub mod context;
 pub mod controller;
 pub mod definitions;
+pub mod dial;
 pub mod events;
+pub mod kinds;
 pub mod leadership;
 pub mod metadata;
 pub mod metrics;

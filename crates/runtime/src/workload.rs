@@ -15,7 +15,10 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
-use crate::secrets;
+use crate::{
+    dial::{self, Target},
+    secrets,
+};
 
 /// Longest wait for a connection to a workload cluster's API, and for an answer of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -84,6 +87,8 @@ struct Known {
     config: Config,
     /// Clients of single API servers, by URL.
     at: HashMap<String, Client>,
+    /// Clients by way of pods.
+    through: HashMap<Target, Client>,
 }
 
 /// A name that the certificate of every API server bears, whatever address it is reached by.
@@ -160,6 +165,34 @@ impl Dialer {
         Ok(client)
     }
 
+    /// A client of a hosted control plane's API by way of its pods, for planes whose endpoint this process may not
+    /// reach. Does not connect: the first request does.
+    pub async fn client_through(
+        &self,
+        cluster: &ClusterKey,
+        pods: &dial::Dialer,
+        target: &Target,
+    ) -> Result<Client, DialError> {
+        let endpoint = self.client(cluster).await?;
+        let Some(known) = self.known().get(cluster).cloned() else {
+            return Ok(endpoint);
+        };
+        if let Some(client) = known.through.get(target) {
+            return Ok(client.clone());
+        }
+        let client = pods
+            .client(&known.config, target)
+            .map_err(|source| DialError::Client {
+                namespace: cluster.namespace.clone(),
+                name: format!("{}-kubeconfig", cluster.name),
+                source,
+            })?;
+        if let Some(known) = self.known().get_mut(cluster) {
+            known.through.insert(target.clone(), client.clone());
+        }
+        Ok(client)
+    }
+
     /// Looks at the Secret again at the next use: to be called when a client was refused, when the kubeconfig was
     /// rewritten, and when the cluster is deleted.
     pub fn forget(&self, cluster: &ClusterKey) {
@@ -201,6 +234,7 @@ async fn connect(secret: &Secret, namespace: &str, name: &str) -> Result<Known, 
         client,
         config,
         at: HashMap::new(),
+        through: HashMap::new(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Management clusters for the tests, made of the real upstream components as plain processes on loopback.
 //!
 //! * [`ApiServer`]: etcd and kube-apiserver only, in a temporary directory, gone when dropped. For API tests.
+//! * [`EtcdPlace`]: a member of etcd with TLS, for tests of what talks to etcd itself.
 //! * [`Plane`]: a whole management plane that outlives the program which started it, with an instance number that
 //!   decides its ports and its state directory. On it: [`clusterctl`] installs the providers offline, [`core`] runs
 //!   Cluster API's own manager, [`managers`] runs ours, once for each installed Deployment and with the rights of
@@ -14,6 +15,7 @@ mod beside;
 pub mod clusterctl;
 pub mod core;
 mod deployed;
+mod etcd;
 mod kubeconfig;
 pub mod managers;
 pub mod manifests;
@@ -27,5 +29,6 @@ mod wait;
 mod webhooks;
 
 pub use api_server::{ApiServer, Options};
+pub use etcd::{EtcdMember, EtcdPlace};
 pub use plane::Plane;
 pub use ports::{Ports, free as free_port};

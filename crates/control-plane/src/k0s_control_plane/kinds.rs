@@ -1,55 +1,9 @@
-//! Which API serves a kind of another provider. The contract names objects by group and kind only.
+//! Names of kinds of other providers. The contract names objects by group and kind only.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
-
-use kube::{Client, core::ApiResource, discovery};
+pub use k0smotron_runtime::kinds::Kinds;
 
 /// Suffix by which a template's kind differs from the kind of what is made from it.
 const TEMPLATE_SUFFIX: &str = "Template";
-
-/// APIs found so far.
-#[derive(Default)]
-pub struct Kinds(Mutex<HashMap<(String, String), ApiResource>>);
-
-impl Kinds {
-    /// The API of a kind, at the version that its server prefers; `None` when nothing serves it.
-    ///
-    /// # Errors
-    /// Whatever the API answers.
-    pub async fn api_of(
-        &self,
-        client: &Client,
-        group: &str,
-        kind: &str,
-    ) -> Result<Option<ApiResource>, kube::Error> {
-        let key = (group.to_owned(), kind.to_owned());
-        let known = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .cloned();
-        if known.is_some() {
-            return Ok(known);
-        }
-        let found = match discovery::group(client, group).await {
-            Ok(group) => group.recommended_kind(kind).map(|(resource, _)| resource),
-            Err(kube::Error::Api(status)) if status.is_not_found() => None,
-            Err(kube::Error::Discovery(_)) => None,
-            Err(error) => return Err(error),
-        };
-        if let Some(resource) = &found {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(key, resource.clone());
-        }
-        Ok(found)
-    }
-}
 
 /// The kind made from a template of this kind; `None` if that is no template's name.
 pub fn made_from(template_kind: &str) -> Option<&str> {
