@@ -82,10 +82,7 @@ impl ReconcileError for Error {
 
 #[cfg(test)]
 mod tests {
-    use k0smotron_api::{
-        control_plane::v1beta2::K0smotronControlPlane,
-        k0smotron::v1beta2::{Cluster, JoinTokenRequest},
-    };
+    use k0smotron_api::k0smotron::v1beta2::Cluster;
 
     use super::*;
 
@@ -146,23 +143,5 @@ status:
             later.conditions[1].last_transition_time,
             plane.status.unwrap().conditions[1].last_transition_time
         );
-    }
-
-    /// Also where nothing has been reported yet, and where the CRD's default stands.
-    #[test]
-    fn every_kind_says_it() {
-        let request: JoinTokenRequest = serde_yaml::from_str(
-            "apiVersion: k0smotron.io/v1beta2\nkind: JoinTokenRequest\nmetadata: {name: a}\nspec: {clusterName: basic}\n",
-        )
-        .unwrap();
-        assert_eq!(status(&request).unwrap().conditions.len(), 2);
-        let plane: K0smotronControlPlane = serde_yaml::from_str(
-            "apiVersion: controlplane.cluster.x-k8s.io/v1beta2\nkind: K0smotronControlPlane\nmetadata: {name: a}\nspec: {}\n\
-             status: {version: '', initialization: {controlPlaneInitialized: false}}\n",
-        )
-        .unwrap();
-        let said = status(&plane).unwrap();
-        assert_eq!(said.conditions.len(), 2);
-        assert_eq!(said.initialization, plane.status.unwrap().initialization);
     }
 }

@@ -203,6 +203,20 @@ impl Drop for Manager {
     }
 }
 
+/// An API server with our definitions and without webhooks, which does not convert.
+///
+/// # Errors
+/// It does not start.
+pub async fn without_webhooks(options: &Options) -> Result<ApiServer> {
+    let server = ApiServer::start(options).await?;
+    let mut definitions = k0smotron_api::crds();
+    definitions
+        .iter_mut()
+        .for_each(|definition| definition.spec.conversion = None);
+    manifests::apply_definitions(&server.client()?, &definitions).await?;
+    Ok(server)
+}
+
 fn named(name: &str) -> ObjectMeta {
     ObjectMeta {
         name: Some(name.to_owned()),

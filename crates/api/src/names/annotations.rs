@@ -67,3 +67,8 @@ pub const DROPPED_SERVICE_TRAFFIC_POLICY: &str =
 pub const DROPPED_SERVICE_BALANCER_CLASS: &str = "k0smotron.io/conversion-dropped-service.loadBalancerClass";
 /// On JoinTokenRequests that were written as v1beta1: namespace of the Cluster.
 pub const CLUSTER_REF_NAMESPACE: &str = "k0smotron.io/cluster-ref-namespace";
+/// On Clusters (k0smotron.io): namespaces whose JoinTokenRequests get tokens too, separated by commas; `*` for all. Without it only
+/// those of the Cluster's own namespace do.
+pub const JOIN_TOKEN_NAMESPACES: &str = "k0smotron.io/join-token-namespaces";
+/// Stops `clusterctl move` before it creates or deletes anything, as long as an object that would move has it (CT26); any value.
+pub const BLOCK_MOVE: &str = "clusterctl.cluster.x-k8s.io/block-move";

@@ -40,6 +40,8 @@ pub mod types {
     pub const SCALING_DOWN: &str = "ScalingDown";
     /// An unhealthy machine is being replaced.
     pub const REMEDIATING: &str = "Remediating";
+    /// On JoinTokenRequests: the Secret with the join token exists.
+    pub const JOIN_TOKEN_SECRET_CREATED: &str = "JoinTokenSecretCreated";
     /// On Machines: the machine matches the spec of its control plane.
     pub const UP_TO_DATE: &str = "UpToDate";
     /// On Machines: an update in place is under way.
@@ -157,6 +159,20 @@ pub mod reasons {
     pub const WAITING_FOR_WORKERS_DELETION: &str = "WaitingForWorkersDeletion";
     /// Machines are to be gone before the control plane.
     pub const WAITING_FOR_MACHINES_DELETION: &str = "WaitingForMachinesDeletion";
+
+    /// On JoinTokenRequests: the Secret with the join token exists.
+    pub const CREATED: &str = "Created";
+    /// On JoinTokenRequests: the Cluster does not answer yet.
+    pub const WAITING_FOR_CLUSTER: &str = "WaitingForCluster";
+    /// On JoinTokenRequests: the Cluster is of another namespace and does not let this one have tokens.
+    pub const NAMESPACE_NOT_ALLOWED: &str = "NamespaceNotAllowed";
+    /// On JoinTokenRequests: the expiry is no duration.
+    pub const INVALID_EXPIRY: &str = "InvalidExpiry";
+    /// On JoinTokenRequests: there is a Secret of that name which is not the request's.
+    pub const SECRET_EXISTS: &str = "SecretExists";
+
+    /// On K0smotronControlPlanes: the hosted Cluster that is to be made exists and is somebody else's.
+    pub const NAME_TAKEN: &str = "NameTaken";
 
     /// On Machines: nothing but pre-terminate hooks holds the deletion any more (the spelling of Cluster API).
     pub const WAITING_FOR_PRE_TERMINATE_HOOK: &str = "WaitingForPreTerminateHook";

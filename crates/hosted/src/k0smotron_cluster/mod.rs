@@ -1,5 +1,7 @@
 //! Cluster of k0smotron.io: a control plane in pods.
 
+pub mod names;
+
 use k0smotron_api::k0smotron::v1beta2::{Cluster, ClusterStatus};
 use k0smotron_runtime::{Context, Controller};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

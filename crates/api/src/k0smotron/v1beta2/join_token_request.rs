@@ -1,11 +1,13 @@
 //! JoinTokenRequest: a token with which a node joins a hosted control plane.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::k0smotron::DEFAULT_EXPIRY;
+use crate::{k0smotron::DEFAULT_EXPIRY, unsupported::Fields, validation::values::duration};
 
 /// A token with which nodes join a hosted control plane; it is put into a Secret of the same name, under the key `token`.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -45,10 +47,21 @@ pub(in crate::k0smotron) fn default_expiry() -> String {
 }
 
 impl JoinTokenRequestSpec {
-    /// What is asked for and not done yet, by field. Hosted control planes as such are not, so the whole spec is.
+    /// What is asked for and not done, by field: a hosted control plane has no port by which further controllers could join.
     #[must_use]
     pub fn unsupported(&self) -> Vec<String> {
-        vec!["spec".to_owned()]
+        Fields::default()
+            .when(self.role == TokenRole::Controller, "spec.role: controller")
+            .into_vec()
+    }
+
+    /// How long the token can be used; `None` for ever.
+    ///
+    /// # Errors
+    /// The text is no duration; what to write instead.
+    pub fn life(&self) -> Result<Option<Duration>, String> {
+        let life = duration::parse(&self.expiry).map_err(|problem| format!("spec.expiry {problem}"))?;
+        Ok((!life.is_zero()).then_some(life))
     }
 }
 

@@ -21,18 +21,17 @@ pub fn check_name(object: &Field<'_>, report: &mut Report) {
     }
 }
 
-/// A token is made once.
+/// The tokens that were made are those of one cluster.
 pub fn check_update(object: &Field<'_>, old: &Field<'_>, report: &mut Report) {
     if old.get("status").get("tokenID").text().is_none() {
         return;
     }
-    for name in ["clusterName", "expiry", "role"] {
-        let (field, before) = (object.get("spec").get(name), old.get("spec").get(name));
-        if field.value() != before.value() {
-            report.warn(
-                &field,
-                "the token has been made already and does not change; make a new JoinTokenRequest",
-            );
-        }
+    let name = "clusterName";
+    let (field, before) = (object.get("spec").get(name), old.get("spec").get(name));
+    if field.value() != before.value() {
+        report.error(
+            &field,
+            "cannot change once a token was made; make a new JoinTokenRequest",
+        );
     }
 }
