@@ -1,13 +1,13 @@
 //! Hosted control planes: control planes that run as pods, and tokens to join them.
 //!
-//! This version does not run them. It says so on each object, and writes nothing else: planes of an earlier k0smotron stay as they are.
+//! This version does not run the pods. It says so on each object, and writes nothing else: planes of an earlier k0smotron stay as they are.
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | [`k0smotron_cluster`] | Cluster of k0smotron.io: a control plane in pods |
 //! | [`join_token_request`] | JoinTokenRequest: a token for a node |
 //! | [`k0smotron_control_plane`] | K0smotronControlPlane: a Cluster under Cluster API |
-//! | [`unsupported`] | how all three say that they are not run |
+//! | [`unsupported`] | how objects say that they are not run |
 
 pub mod join_token_request;
 pub mod k0smotron_cluster;
@@ -15,7 +15,7 @@ pub mod k0smotron_control_plane;
 pub mod unsupported;
 
 use futures::{FutureExt, future::BoxFuture};
-use k0smotron_api::capi;
+use k0smotron_api::capi::{Cluster, Machine};
 use k0smotron_runtime::{Context, shared::Shared};
 
 /// The controllers of group k0smotron.io, which need no Cluster API. Each runs until dropped.
@@ -27,6 +27,10 @@ pub fn standalone(context: &Context) -> Vec<BoxFuture<'static, ()>> {
 }
 
 /// The controllers under Cluster API. Each runs until dropped.
-pub fn cluster_api(context: &Context, clusters: &Shared<capi::Cluster>) -> Vec<BoxFuture<'static, ()>> {
-    vec![k0smotron_control_plane::run(context.clone(), clusters.clone()).boxed()]
+pub fn cluster_api(
+    context: &Context,
+    clusters: &Shared<Cluster>,
+    machines: &Shared<Machine>,
+) -> Vec<BoxFuture<'static, ()>> {
+    vec![k0smotron_control_plane::run(context.clone(), clusters.clone(), machines.clone()).boxed()]
 }

@@ -215,7 +215,7 @@ pub async fn controllers(context: &Context, enabled: &Controllers, followed: &Fo
     }
     if enabled.run("control-plane") {
         all.extend(k0smotron_control_plane::controllers(context, clusters, machines));
-        all.extend(k0smotron_hosted::cluster_api(context, clusters));
+        all.extend(k0smotron_hosted::cluster_api(context, clusters, machines));
     }
     if enabled.run_standalone() {
         all.extend(k0smotron_hosted::standalone(context));

@@ -285,7 +285,10 @@ impl World {
 }
 
 /// Webhooks that outlive the managers which crash: what is tested is what these leave half done.
-async fn serve_webhooks(plane: &Plane) -> Result<()> {
+///
+/// # Errors
+/// They are not served.
+pub async fn serve_webhooks(plane: &Plane) -> Result<()> {
     let client = plane.client()?;
     let context = Context::new(client.clone(), Scope::default(), "test");
     for (deployment, port) in managers::redirect(plane).await? {
