@@ -1,9 +1,11 @@
-//! Objects that an older release has stored, taken over.
+//! Objects that an older release has stored, taken over: by a manager alone, and by `clusterctl upgrade`.
 
 // clippy.toml allows these in test functions; the functions that they call are meant too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod planes;
 mod storage;
+mod upgrade;
 
 use std::{fs, path::Path};
 
