@@ -12,7 +12,8 @@ use kube::{Client, core::ApiResource, discovery};
 pub struct Kinds(Mutex<HashMap<(String, String), ApiResource>>);
 
 impl Kinds {
-    /// The API of a kind, at the version that its server prefers; `None` when nothing serves it.
+    /// The API of a kind, at the most stable of its versions; `None` when nothing serves it. Every provider has versions of its
+    /// own in a group that all of them share: the one that is preferred for the group may not have the kind.
     ///
     /// # Errors
     /// Whatever the API answers.
@@ -33,7 +34,12 @@ impl Kinds {
             return Ok(known);
         }
         let found = match discovery::group(client, group).await {
-            Ok(group) => group.recommended_kind(kind).map(|(resource, _)| resource),
+            Ok(group) => group.versions().find_map(|version| {
+                let resources = group.versioned_resources(version).into_iter();
+                resources
+                    .map(|(resource, _)| resource)
+                    .find(|resource| resource.kind == kind)
+            }),
             Err(kube::Error::Api(status)) if status.is_not_found() => None,
             Err(kube::Error::Discovery(_)) => None,
             Err(error) => return Err(error),

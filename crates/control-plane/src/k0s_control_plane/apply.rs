@@ -134,7 +134,9 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<A
             members.forget_member(name).await?;
         }
         if let Some(name) = &leave {
-            members.take_out(name).await?;
+            let survey = inputs.survey.as_ref().map(|(survey, _)| survey);
+            let member = survey.map_or(name.as_str(), |survey| survey.member_of(name));
+            members.take_out(member).await?;
         }
     }
     // At once: a Machine seen as deleted and still held is looked at again only a second later.

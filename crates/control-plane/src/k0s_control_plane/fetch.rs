@@ -195,7 +195,7 @@ pub fn places(inputs: &Inputs) -> Places {
         .and_then(|k0s| k0s.pointer("/spec/api/port"))
         .and_then(Value::as_u64)
         .and_then(|port| u16::try_from(port).ok());
-    let addresses = |machine: &Machine| {
+    let addresses = |machine: &Machine| -> Vec<String> {
         let all = machine.addresses().iter();
         all.map(|address| address.address.clone()).collect()
     };
@@ -205,6 +205,17 @@ pub fn places(inputs: &Inputs) -> Places {
             .machines
             .iter()
             .map(|machine| (machine.name_any(), addresses(machine)))
+            .collect(),
+        adopted: inputs
+            .machines
+            .iter()
+            .filter(|machine| machine.spec.bootstrap.config_ref.is_none())
+            .flat_map(|machine| {
+                let name = machine.name_any();
+                addresses(machine)
+                    .into_iter()
+                    .map(move |address| (address, name.clone()))
+            })
             .collect(),
     }
 }

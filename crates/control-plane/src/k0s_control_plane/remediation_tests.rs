@@ -83,6 +83,7 @@ fn three(annotations: &str, conditions: &str, first_serves: bool) -> Inputs {
     };
     let member = |name: &str, ready| Surveyed {
         name: name.to_owned(),
+        member: name.to_owned(),
         left: false,
         leaving: false,
         ready,

@@ -27,12 +27,17 @@ pub struct Places {
     pub port: u16,
     /// Addresses by name of the Machine.
     pub addresses: BTreeMap<String, Vec<String>>,
+    /// Machines that were adopted, by address.
+    pub adopted: BTreeMap<String, String>,
 }
 
 /// A member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surveyed {
+    /// Name of its Machine; its own where it is none's.
     pub name: String,
+    /// Its own name. Members of clusters that were not made by us are named like their hosts, not like their Machines.
+    pub member: String,
     pub left: bool,
     pub leaving: bool,
     pub ready: bool,
@@ -53,6 +58,26 @@ impl Survey {
     /// Whether it tells of what is so after this moment.
     pub fn is_fresh(&self, since: Instant) -> bool {
         self.begun > since && self.begun.elapsed() < FRESH
+    }
+}
+
+impl Survey {
+    /// The name of the member that a Machine runs.
+    pub fn member_of<'a>(&'a self, machine: &'a str) -> &'a str {
+        let members = self.members.as_deref().unwrap_or_default();
+        let found = members.iter().find(|member| member.name == machine);
+        found.map_or(machine, |member| &member.member)
+    }
+}
+
+impl Places {
+    /// The Machine that runs this member: of its name, else the adopted one at its address. Of others an address says nothing:
+    /// a host keeps it when a Machine and its member have gone and the next ones come.
+    fn machine_of<'a>(&'a self, member: &'a str, address: &str) -> &'a str {
+        match self.adopted.get(address) {
+            Some(machine) if !self.addresses.contains_key(member) => machine,
+            _ => member,
+        }
     }
 }
 
@@ -105,8 +130,9 @@ pub fn no_answer(error: kube::Error) -> String {
 }
 
 async fn look_at(member: &EtcdMember, dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> Surveyed {
-    let name = member.name_any();
+    let own = member.name_any();
     let status = member.status.clone().unwrap_or_default();
+    let name = places.machine_of(&own, &status.peer_address).to_owned();
     // Not known is not left.
     let left = member.joined() == Some(false);
     let mut hosts = places.addresses.get(&name).cloned().unwrap_or_default();
@@ -119,6 +145,7 @@ async fn look_at(member: &EtcdMember, dialer: &Dialer, cluster: &ClusterKey, pla
         leaving: member.spec.leave,
         ready: votes && any_answers(&hosts, places.port, dialer, cluster).await,
         message: status.message.unwrap_or_default(),
+        member: own,
         name,
     }
 }
@@ -150,4 +177,37 @@ async fn answers(url: &str, dialer: &Dialer, cluster: &ClusterKey) -> bool {
         return false;
     };
     client.request_text(request).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_its_machines_by_name_and_if_adopted_by_address() {
+        let places = Places {
+            port: 6443,
+            addresses: ["cp-0", "cp-1", "cp-2"]
+                .map(|name| (name.to_owned(), Vec::new()))
+                .into(),
+            adopted: [("10.0.0.1", "cp-0"), ("10.0.0.2", "cp-1")]
+                .map(|(address, name)| (address.to_owned(), name.to_owned()))
+                .into(),
+        };
+        for (member, address, machine) in [
+            ("cp-0", "10.0.0.1", "cp-0"),
+            // A name says more than an address that another host had before.
+            ("cp-0", "10.0.0.2", "cp-0"),
+            ("host-1", "10.0.0.2", "cp-1"),
+            // What was at this address before cp-2 was made there.
+            ("cp-before", "10.0.0.3", "cp-before"),
+            ("host-2", "", "host-2"),
+        ] {
+            assert_eq!(
+                places.machine_of(member, address),
+                machine,
+                "{member} at {address}"
+            );
+        }
+    }
 }

@@ -148,6 +148,7 @@ fn taken_over(plane: &str, bears_config: bool) -> Inputs {
     ]);
     let members = NAMES.map(|name| Surveyed {
         name: name.to_owned(),
+        member: name.to_owned(),
         left: false,
         leaving: false,
         ready: true,

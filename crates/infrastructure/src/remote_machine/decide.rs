@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k0smotron_api::{
+    capi::Machine,
     infrastructure::v1beta2::PooledRemoteMachine,
     names::{
         annotations,
@@ -128,6 +129,7 @@ pub fn decide(observed: &Observed) -> Step {
         .provider_id
         .as_deref()
         .is_some_and(|id| !id.is_empty());
+    let is_provisioned = is_provisioned || is_adopted(observed, owner);
     // A host that is set up stays a machine: nothing is done to it before it goes.
     if !is_provisioned && let Some(message) = unsupported::message(&machine.spec.unsupported()) {
         return Step::Refuse(Problem::lasting(UNSUPPORTED, message));
@@ -158,6 +160,15 @@ pub fn decide(observed: &Observed) -> Step {
         Data::Ready(_) => {}
     }
     provision(observed)
+}
+
+/// Whether the Machine has the provider ID of this host although the object has none: who wrote it there says that the
+/// host is a node already, set up by hand (facts: machine 19, adoption). Its bootstrap data is something else then, such as the
+/// kubeconfig of the cluster, and nothing to be run. Cluster API takes the ID from this object only.
+fn is_adopted(observed: &Observed, owner: &Machine) -> bool {
+    let spec = &observed.machine.spec;
+    let has_address = spec.address.as_deref().is_some_and(|address| !address.is_empty());
+    has_address && owner.spec.provider_id.as_deref() == Some(&plan::provider_id(spec))
 }
 
 /// Everything that the host is set up from is there.

@@ -197,6 +197,30 @@ fn a_machine_that_lost_its_status_is_not_set_up_again() {
     assert_eq!(decided(&world), "publish -");
 }
 
+/// As the guide to adoption has it: the Machine says which host it is, and its bootstrap data is the cluster's kubeconfig.
+#[test]
+fn a_host_that_was_set_up_by_hand_is_not_set_up_again() {
+    let owned = |spec: &str, provider_id: &str| {
+        let mut world = world(machine(HELD, spec));
+        let owner = format!(
+            "apiVersion: cluster.x-k8s.io/v1beta2\nkind: Machine\nmetadata: {{name: m, namespace: ns}}\n\
+             spec: {{clusterName: c, providerID: '{provider_id}', bootstrap: {{dataSecretName: c-kubeconfig}}}}\n"
+        );
+        world.owner = Some(("m".into(), Some(Arc::new(read(&owner)))));
+        world.data = Data::Invalid(Problem::lasting("InvalidBootstrapData", ""));
+        decided(&world)
+    };
+    assert_eq!(owned(ADDRESS, "remote-machine://10.0.0.1:22"), "publish -");
+    // Of another host: nobody has said anything about this one.
+    for other in ["remote-machine://10.0.0.2:22", "aws:///i-1", ""] {
+        assert_eq!(owned(ADDRESS, other), "refuse InvalidBootstrapData");
+    }
+    assert_eq!(
+        owned("pool: p, sshKeyRef: {name: key}", "remote-machine://:22"),
+        "refuse InvalidBootstrapData"
+    );
+}
+
 #[test]
 fn hosts_come_from_the_pool() {
     let from_pool = |entries: &[Arc<PooledRemoteMachine>], metadata: &str, spec: &str| {
