@@ -61,6 +61,14 @@ impl LoadBalancer {
     /// # Errors
     /// HAProxy is not installed, or does not start; a port is taken.
     pub async fn start(network: &Network, controllers: &[Ipv4Addr]) -> Result<Self> {
+        Self::start_for(network, controllers, JOIN_PORT).await
+    }
+
+    /// As [`Self::start`], for controllers whose join API is at another port.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_for(network: &Network, controllers: &[Ipv4Addr], join_port: u16) -> Result<Self> {
         let service = |name, port| Service {
             name,
             listen: SocketAddr::from((network.host(), port)),
@@ -69,7 +77,7 @@ impl LoadBalancer {
                 .map(|address| SocketAddr::from((*address, port)))
                 .collect(),
         };
-        let services = vec![service("api", API_PORT), service("join", JOIN_PORT)];
+        let services = vec![service("api", API_PORT), service("join", join_port)];
         Self::start_at(&directory_of(network.instance()), services, Check::Tcp).await
     }
 

@@ -93,6 +93,14 @@ pub(crate) async fn write_identity(place: &Place, spec: &MachineSpec) -> Result<
     // Nothing listens there, so look-ups fail at once; a server that is only unreachable makes each hang for 40 s.
     write("etc/resolv.conf", "nameserver 127.0.0.1\n")?;
     write("etc/cni/net.d/10-bridge.conflist", &conflist(spec.index))?;
+    if let Some(user_data) = &spec.user_data {
+        // The data source NoCloud looks there, before disks and networks.
+        write("var/lib/cloud/seed/nocloud/user-data", user_data)?;
+        write(
+            "var/lib/cloud/seed/nocloud/meta-data",
+            &format!("instance-id: {uuid}local-hostname: {hostname}\n"),
+        )?;
+    }
     run("ssh-keygen", &["-q", "-A", "-f", &root.to_string_lossy()]).await?;
     authorize(place, &spec.authorized_keys)
 }

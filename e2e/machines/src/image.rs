@@ -61,6 +61,15 @@ const FILES: [(&str, u32, &str); 6] = [
     ),
 ];
 
+/// What a machine has in addition that boots from user data, as machines of clouds do.
+const CLOUD_INIT: &str = "cloud-init";
+/// Its configuration: the seed on the disk is all it has, and what the harness has set up stays as it is.
+const CLOUD_INIT_FILE: (&str, u32, &str) = (
+    "etc/cloud/cloud.cfg.d/90-machine.cfg",
+    0o644,
+    include_str!("../golden/files/cloud-init.cfg"),
+);
+
 /// The lower layers of a machine, uppermost first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineImage {
@@ -82,12 +91,7 @@ impl MachineImage {
     /// # Errors
     /// As [`Self::with_components`].
     pub fn with_components_and(more: &[Component]) -> Result<Self> {
-        let directories = [Component::Etcd, Component::Kubernetes, Component::Containerd]
-            .iter()
-            .chain(more)
-            .map(|component| ensure_component(*component))
-            .collect::<Result<Vec<_>>>()?;
-        Self::with_binaries(&directories)
+        Self::with_binaries(&components(more)?)
     }
 
     /// A machine with the executables of these directories in `/usr/local/bin`.
@@ -95,11 +99,24 @@ impl MachineImage {
     /// # Errors
     /// As [`Self::with_components`]; also when a directory cannot be read.
     pub fn with_binaries(directories: &[PathBuf]) -> Result<Self> {
+        Self::with(directories, Boot::Plain)
+    }
+
+    /// As [`Self::with_components`], for machines that boot from user data: with Debian's cloud-init in a root of their own,
+    /// since it makes every boot slower. See [`crate::MachineSpec::user_data`].
+    ///
+    /// # Errors
+    /// As [`Self::with_components`].
+    pub fn with_cloud_init() -> Result<Self> {
+        Self::with(&components(&[])?, Boot::CloudInit)
+    }
+
+    fn with(directories: &[PathBuf], boot: Boot) -> Result<Self> {
         let mut layers = Vec::new();
         if !directories.is_empty() {
             layers.push(binaries_layer(directories)?);
         }
-        layers.push(golden_root()?);
+        layers.push(golden_root(boot)?);
         Ok(Self { layers })
     }
 
@@ -110,18 +127,44 @@ impl MachineImage {
     }
 }
 
-/// The Debian root file system all machines share.
-fn golden_root() -> Result<PathBuf> {
+/// How a machine becomes what it is to be.
+#[derive(Clone, Copy)]
+enum Boot {
+    /// By whoever logs in.
+    Plain,
+    /// By cloud-init, from user data.
+    CloudInit,
+}
+
+fn components(more: &[Component]) -> Result<Vec<PathBuf>> {
+    [Component::Etcd, Component::Kubernetes, Component::Containerd]
+        .iter()
+        .chain(more)
+        .map(|component| ensure_component(*component))
+        .collect()
+}
+
+/// The Debian root file system all machines of one kind share.
+fn golden_root(boot: Boot) -> Result<PathBuf> {
+    let mut packages: Vec<_> = PACKAGES.split_whitespace().collect();
+    let mut files = FILES.to_vec();
+    if let Boot::CloudInit = boot {
+        packages.push(CLOUD_INIT);
+        files.push(CLOUD_INIT_FILE);
+    }
     let mut parts = vec![LAYOUT, SUITE, PACKAGES, CUSTOMIZE, pause::SOURCE, pause::IMAGE];
-    for (path, _, content) in &FILES {
+    if let Boot::CloudInit = boot {
+        parts.push(CLOUD_INIT);
+    }
+    for (path, _, content) in &files {
         parts.extend([path, content]);
     }
     let key = cache::key(parts.into_iter().map(str::as_bytes));
     cache::get_or_make("roots", &key, |root| {
         eprintln!("building the Debian root of the machines … about 40 s");
         let begin = Instant::now();
-        debootstrap(root)?;
-        for (path, mode, content) in FILES {
+        debootstrap(root, &packages)?;
+        for (path, mode, content) in files {
             write(&root.join(path), mode, content)?;
         }
         pause::archive(&root.join("usr/local/share/k0smotron/pause.tar"))?;
@@ -136,8 +179,7 @@ fn golden_root() -> Result<PathBuf> {
     })
 }
 
-fn debootstrap(root: &Path) -> Result<()> {
-    let packages: Vec<_> = PACKAGES.split_whitespace().collect();
+fn debootstrap(root: &Path, packages: &[&str]) -> Result<()> {
     let mut command = Command::new("mmdebstrap");
     command
         .args(["--mode=root", "--variant=minbase", "--quiet"])

@@ -37,6 +37,9 @@ pub struct MachineSpec {
     /// Public keys, in the format of `authorized_keys`, that may log in as `root`, as `admin` (sudo without a
     /// password) and as `guest` (no sudo).
     pub authorized_keys: Vec<String>,
+    /// What cloud-init makes of the machine at its first boot, if its image has it. The machine is up when that is done; where
+    /// a part of it failed, starting the machine does.
+    pub user_data: Option<String>,
 }
 
 impl MachineSpec {
@@ -48,6 +51,7 @@ impl MachineSpec {
             index,
             hostname: name.to_owned(),
             authorized_keys: vec![authorized_key.to_owned()],
+            user_data: None,
         }
     }
 }

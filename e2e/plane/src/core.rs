@@ -31,9 +31,11 @@ pub(crate) async fn start(plane: &Plane, program: &Path) -> Result<Manager> {
         ],
         dropped: &[],
         webhooks: Server {
-            port: ports.core_webhook(),
+            address: ports.address(ports.core_webhook()),
+            replaced: ports.address(ports.core_webhook()),
             certificates: Certificates::Plane,
             failure_policy: None,
+            unconverted: &[],
         },
     };
     let deployments = deployed::deployments(&plane.client()?, NAMESPACE).await?;

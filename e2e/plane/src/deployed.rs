@@ -249,9 +249,11 @@ mod tests {
             ],
             dropped: &["metrics-addr"],
             webhooks: Server {
-                port: 1,
+                address: "127.0.0.1:1".parse().unwrap(),
+                replaced: "127.0.0.1:1".parse().unwrap(),
                 certificates: Certificates::Own,
                 failure_policy: None,
+                unconverted: &[],
             },
         };
         let result = overridden(&args.map(str::to_owned), &overrides);

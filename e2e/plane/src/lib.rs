@@ -5,7 +5,7 @@
 //! * [`Plane`]: a whole management plane that outlives the program which started it, with an instance number that
 //!   decides its ports and its state directory. On it: [`clusterctl`] installs the providers offline, [`core`] runs
 //!   Cluster API's own manager, [`managers`] runs ours, once for each installed Deployment and with the rights of
-//!   its ServiceAccount.
+//!   its ServiceAccount, and [`other_operator`] runs one that serves the same API in their place.
 //!
 //! Not here: nodes. Nothing scheduled on such a plane ever runs; the managers are processes beside it.
 
@@ -19,6 +19,7 @@ mod etcd;
 mod kubeconfig;
 pub mod managers;
 pub mod manifests;
+pub mod other_operator;
 mod pki;
 mod plane;
 mod ports;

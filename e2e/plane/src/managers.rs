@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::deployed::{self, Overrides};
+use crate::other_operator;
 use crate::plane::Plane;
 use crate::wait::Patience;
 use crate::webhooks::{Certificates, Server};
@@ -28,50 +30,30 @@ pub struct Manager {
 }
 
 /// Runs `binary` once for each of our Deployments and waits until all are ready. What runs already is kept, unless
-/// the binary or the arguments have changed. Certificates of webhooks are made and injected by the managers themselves.
+/// the binary or the arguments have changed; another operator in their place is ended first. Certificates of webhooks
+/// are made and injected by the managers themselves.
 ///
 /// # Errors
 /// There is no such Deployment, or a process ends or is not ready within a minute.
 pub async fn start(plane: &Plane, binary: &Path) -> Result<Vec<Manager>> {
-    start_with(plane, binary, Certificates::Own).await
-}
-
-/// As [`start`], for another operator in the place of ours: its certificates are the plane's, and what it does not
-/// serve of our webhooks is ignored.
-///
-/// # Errors
-/// As [`start`].
-pub async fn start_other(plane: &Plane, binary: &Path) -> Result<Vec<Manager>> {
-    start_with(plane, binary, Certificates::Plane).await
-}
-
-async fn start_with(plane: &Plane, binary: &Path, certificates: Certificates) -> Result<Vec<Manager>> {
     let binary = binary
         .canonicalize()
         .with_context(|| format!("no manager at {}", binary.display()))?;
-    let deployments = deployed::deployments(&plane.client()?, NAMESPACE).await?;
-    ensure!(
-        !deployments.is_empty(),
-        "there is no Deployment in namespace {NAMESPACE}: `clusterctl init` first"
-    );
+    let deployments = installed(plane).await?;
+    other_operator::stop(plane).await?;
     let mut managers = Vec::new();
     for (index, deployment) in deployments.iter().enumerate() {
         let [health, diagnostics, webhook] = plane.ports().manager(index)?;
-        let mut flags = vec![
-            ("health-probe-bind-address", format!("127.0.0.1:{health}")),
-            ("diagnostics-address", format!("127.0.0.1:{diagnostics}")),
-            ("insecure-diagnostics", "true".to_owned()),
-            ("webhook-port", webhook.to_string()),
-        ];
-        if certificates == Certificates::Plane {
-            let directory = plane.pki.webhook_directory().display().to_string();
-            flags.push(("webhook-cert-dir", directory));
-        }
         let overrides = Overrides {
-            flags,
+            flags: vec![
+                ("health-probe-bind-address", format!("127.0.0.1:{health}")),
+                ("diagnostics-address", format!("127.0.0.1:{diagnostics}")),
+                ("insecure-diagnostics", "true".to_owned()),
+                ("webhook-port", webhook.to_string()),
+            ],
             // The deprecated way to say what the diagnostics flags say.
             dropped: &["metrics-bind-address", "metrics-secure"],
-            webhooks: server(webhook, certificates),
+            webhooks: server(plane, index)?,
         };
         let name = deployed::start(plane, deployment, &binary, &overrides).await?;
         managers.push(Manager::new(name, health, diagnostics));
@@ -80,6 +62,16 @@ async fn start_with(plane: &Plane, binary: &Path, certificates: Certificates) ->
         manager.wait_ready(plane).await?;
     }
     Ok(managers)
+}
+
+/// Our Deployments.
+pub(crate) async fn installed(plane: &Plane) -> Result<Vec<Deployment>> {
+    let deployments = deployed::deployments(&plane.client()?, NAMESPACE).await?;
+    ensure!(
+        !deployments.is_empty(),
+        "there is no Deployment in namespace {NAMESPACE}: `clusterctl init` first"
+    );
+    Ok(deployments)
 }
 
 /// Redirects the webhooks of our Deployments to where [`start`] would serve them, for whoever serves them himself. The
@@ -91,22 +83,24 @@ pub async fn redirect(plane: &Plane) -> Result<Vec<(String, u16)>> {
     let mut ports = Vec::new();
     let deployments = deployed::deployments(&plane.client()?, NAMESPACE).await?;
     for (index, deployment) in deployments.iter().enumerate() {
-        let [_, _, port] = plane.ports().manager(index)?;
-        deployed::redirect(plane, deployment, server(port, Certificates::Own)).await?;
-        ports.push((deployment.name_any(), port));
+        let server = server(plane, index)?;
+        deployed::redirect(plane, deployment, server).await?;
+        ports.push((deployment.name_any(), server.address.port()));
     }
     Ok(ports)
 }
 
-fn server(port: u16, certificates: Certificates) -> Server {
-    Server {
-        port,
-        certificates,
-        failure_policy: Some(match certificates {
-            Certificates::Own => "Fail",
-            Certificates::Plane => "Ignore",
-        }),
-    }
+/// Where the manager of the Deployment with this index serves its webhooks.
+fn server(plane: &Plane, index: usize) -> Result<Server> {
+    let [_, _, port] = plane.ports().manager(index)?;
+    Ok(Server {
+        address: plane.ports().address(port),
+        replaced: other_operator::address(index)?,
+        certificates: Certificates::Own,
+        // Not as installed where another operator was there in between.
+        failure_policy: Some("Fail"),
+        unconverted: &[],
+    })
 }
 
 /// The managers that [`start`] started, also in another program.

@@ -12,7 +12,8 @@ use rcgen::{
 
 /// Names by which the API server is called: by us, and by clients that believe to be in a pod.
 const API_SERVER_NAMES: [&str; 4] = ["127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1"];
-const WEBHOOK_NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
+/// More than one address of loopback: one process may serve what others served at a port each.
+const WEBHOOK_NAMES: [&str; 5] = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "localhost"];
 
 /// The files, by path. One CA signs clients, the API server and the webhooks.
 pub(crate) struct Pki {

@@ -1,6 +1,6 @@
 //! Which port of 127.0.0.1 is whose, so that planes of different instances run side by side.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::{Context, Result, ensure};
 
@@ -29,6 +29,11 @@ impl Ports {
     #[must_use]
     pub fn api_server(self) -> u16 {
         self.base
+    }
+
+    /// One of these ports, as an address.
+    pub(crate) fn address(self, port: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
 
     pub(crate) fn etcd_client(self) -> u16 {

@@ -1,6 +1,7 @@
 //! Webhooks of a manager that is a process: from Services, which nothing here routes, to addresses of loopback.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
@@ -28,16 +29,24 @@ pub(crate) enum Certificates {
 /// A manager that serves webhooks as a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
-    pub(crate) port: u16,
+    pub(crate) address: SocketAddr,
+    /// Where whoever it takes the place of served the same.
+    pub(crate) replaced: SocketAddr,
     pub(crate) certificates: Certificates,
     /// Set where it is not to be as installed: `Ignore` for a manager that does not serve all that is asked.
     pub(crate) failure_policy: Option<&'static str>,
+    /// Names of definitions whose conversion it does not serve. API servers ask for it all the time, also for versions that
+    /// nobody uses: they are told that there is none, as long as this server is there.
+    pub(crate) unconverted: &'static [&'static str],
 }
 
-/// Wherever a webhook or CRD conversion names `service` (namespace, name), names `https://127.0.0.1:<port>` instead.
+/// Annotation with the conversion that a definition has while the server can.
+const CONVERSION: &str = "e2e.k0smotron.io/conversion";
+
+/// Wherever a webhook or CRD conversion names `service` (namespace, name), names the server's address instead.
 ///
-/// What has been changed already names no Service any more, so this can be repeated, and for another manager at the
-/// same port.
+/// What has been changed already names no Service any more, but an address: that of this server, so this can be
+/// repeated, or that of another one which it replaces.
 pub(crate) async fn redirect(
     client: &Client,
     service: (&str, &str),
@@ -58,7 +67,7 @@ pub(crate) async fn redirect(
     ] {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         for object in api.list(&ListParams::default()).await?.items {
-            if let Some(patch) = target.patch(&object.data) {
+            if let Some(patch) = target.change(&object) {
                 api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch))
                     .await
                     .with_context(|| format!("cannot redirect {} {}", resource.kind, object.name_any()))?;
@@ -76,6 +85,31 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
+    fn change(&self, object: &DynamicObject) -> Option<Value> {
+        let converts = !self.server.unconverted.contains(&object.name_any().as_str());
+        let with = |kept: Value, conversion: Value| {
+            let metadata = json!({ "annotations": { CONVERSION: kept } });
+            Some(json!({ "metadata": metadata, "spec": { "conversion": conversion } }))
+        };
+        if let Some(kept) = object.annotations().get(CONVERSION).filter(|_| converts) {
+            let mut conversion: Value = serde_json::from_str(kept).ok()?;
+            let config = conversion.pointer_mut("/webhook/clientConfig")?;
+            *config = self.redirected(config)?;
+            return with(Value::Null, conversion);
+        }
+        let conversion = object.data.pointer("/spec/conversion");
+        let leads_here = conversion
+            .and_then(|conversion| conversion.pointer("/webhook/clientConfig"))
+            .and_then(|config| self.redirected(config));
+        if let (false, Some(_), Some(conversion)) = (converts, leads_here, conversion) {
+            return with(
+                conversion.to_string().into(),
+                json!({ "strategy": "None", "webhook": null }),
+            );
+        }
+        self.patch(&object.data)
+    }
+
     /// The merge patch that redirects `object`, a webhook configuration or a CRD; none if there is nothing to do.
     fn patch(&self, object: &Value) -> Option<Value> {
         if let Some(conversion) = object.pointer("/spec/conversion/webhook/clientConfig") {
@@ -105,7 +139,8 @@ impl Target<'_> {
 
     /// The configuration as it should be, if it leads to this manager.
     fn redirected(&self, config: &Value) -> Option<Value> {
-        let base = format!("https://127.0.0.1:{}", self.server.port);
+        let base = format!("https://{}", self.server.address);
+        let replaced = format!("https://{}/", self.server.replaced);
         let url = match config.get("service").filter(|service| !service.is_null()) {
             Some(service) => {
                 let field = |name| service.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -114,7 +149,9 @@ impl Target<'_> {
             }
             None => {
                 let url = config.get("url").and_then(Value::as_str)?;
-                url.starts_with(&format!("{base}/")).then(|| url.to_owned())?
+                let here = || url.starts_with(&format!("{base}/")).then(|| url.to_owned());
+                let path = url.strip_prefix(&replaced);
+                path.map(|path| format!("{base}/{path}")).or_else(here)?
             }
         };
         let mut redirected = json!({ "url": url });
@@ -128,7 +165,8 @@ impl Target<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use kube::api::DynamicObject;
+    use serde_json::{Value, json};
 
     use super::{Certificates, Server, Target};
 
@@ -136,9 +174,11 @@ mod tests {
         Target {
             service: ("capi-system", "hook"),
             server: Server {
-                port: 20_110,
+                address: "127.0.0.1:20110".parse().unwrap(),
+                replaced: "127.0.0.2:9443".parse().unwrap(),
                 certificates,
                 failure_policy: None,
+                unconverted: &[],
             },
             ca: (certificates == Certificates::Plane).then(|| "Y2E=".to_owned()),
         }
@@ -186,5 +226,47 @@ mod tests {
         let patch = other.patch(&object).unwrap();
         assert_eq!(patch["webhooks"][0]["clientConfig"]["caBundle"], "Y2E=");
         assert_eq!(patch["webhooks"][0]["failurePolicy"], "Ignore");
+    }
+
+    #[test]
+    fn a_conversion_that_a_server_lacks_comes_back_with_the_next() {
+        let conversion = |url: &str| {
+            json!({
+                "strategy": "Webhook",
+                "webhook": { "conversionReviewVersions": ["v1"], "clientConfig": { "url": url, "caBundle": "b3du" } },
+            })
+        };
+        let definition = |annotations: &Value, conversion: &Value| -> DynamicObject {
+            serde_json::from_value(json!({
+                "metadata": { "name": "hosts.example.org", "annotations": annotations },
+                "spec": { "conversion": conversion },
+            }))
+            .unwrap()
+        };
+        let here = conversion("https://127.0.0.1:20110/convert");
+        let mut lacking = target(Certificates::Plane);
+        lacking.server.address = "127.0.0.2:9443".parse().unwrap();
+        lacking.server.replaced = "127.0.0.1:20110".parse().unwrap();
+        lacking.server.unconverted = &["hosts.example.org"];
+        let patch = lacking.change(&definition(&json!({}), &here)).unwrap();
+        assert_eq!(
+            patch["spec"]["conversion"],
+            json!({ "strategy": "None", "webhook": null })
+        );
+        let none = definition(&patch["metadata"]["annotations"], &json!({ "strategy": "None" }));
+        assert_eq!(lacking.change(&none), None);
+        let patch = target(Certificates::Own).change(&none).unwrap();
+        assert_eq!(patch["spec"]["conversion"], here);
+        assert!(patch["metadata"]["annotations"]["e2e.k0smotron.io/conversion"].is_null());
+    }
+
+    #[test]
+    fn what_leads_to_a_replaced_server_leads_to_this_one() {
+        let webhook = |url: &str| json!({"name": "a", "clientConfig": {"url": url, "caBundle": "b3du"}});
+        let object =
+            json!({"webhooks": [webhook("https://127.0.0.2:9443/a"), webhook("https://127.0.0.3:9443/a")]});
+        let patch = target(Certificates::Own).patch(&object).unwrap();
+        assert_eq!(patch["webhooks"][0], webhook("https://127.0.0.1:20110/a"));
+        assert_eq!(patch["webhooks"][1], webhook("https://127.0.0.3:9443/a"));
     }
 }

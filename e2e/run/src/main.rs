@@ -3,6 +3,8 @@
 //! Each has an instance number of its own, so that they run side by side; `K0SMOTRON_INSTANCE` overrides it.
 
 mod bench;
+mod by_hand;
+mod cloud;
 mod cluster;
 mod k0s;
 mod progress;

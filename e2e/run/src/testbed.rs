@@ -1,12 +1,13 @@
 //! Everything a scenario runs on: a management plane with Cluster API and our managers, and machines.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use k0smotron_e2e_components::Component;
 use k0smotron_e2e_endpoint::LoadBalancer;
-use k0smotron_e2e_machines::{Machine, MachineImage, MachineSpec, Network, SshKey, stop_all};
+use k0smotron_e2e_machines::{Machine, MachineImage, MachineSpec, Network, SshKey, list, stop_all};
 use k0smotron_e2e_plane::{
     Plane,
     clusterctl::{self, Clusterctl},
@@ -16,6 +17,7 @@ use k0smotron_e2e_plane::{
 use crate::{
     k0s::{self, K0s},
     progress::step,
+    ssh,
 };
 
 /// The version of our providers that is installed.
@@ -145,6 +147,39 @@ impl Testbed {
             .await
     }
 
+    /// Puts k0s on every machine, for clusters that expect it there, so that no download is measured.
+    ///
+    /// # Errors
+    /// When a machine cannot be reached.
+    pub async fn install_k0s(&self) -> Result<()> {
+        let script = format!(
+            "curl -sSf {} -o /usr/local/bin/k0s && chmod 0755 /usr/local/bin/k0s",
+            self.k0s_url()
+        );
+        for machine in &self.machines {
+            ssh::run(self.key.path(), machine.address(), &script).await?;
+        }
+        Ok(())
+    }
+
+    /// Numbers of members, as etcd itself tells on the machines of the instance that run it; one number if they agree. A machine
+    /// that is lost tells nothing.
+    pub async fn etcd_members(&self) -> BTreeSet<usize> {
+        let mut told = BTreeSet::new();
+        for machine in list(self.network.instance()).unwrap_or_default() {
+            let Ok(listed) = machine.try_exec("k0s etcd member-list 2>/dev/null || true").await else {
+                continue;
+            };
+            match listed.stdout.matches("https://").count() {
+                0 => {}
+                members => {
+                    told.insert(members);
+                }
+            }
+        }
+        told
+    }
+
     /// The machine of that name.
     ///
     /// # Errors
@@ -176,6 +211,12 @@ pub fn repository() -> Result<PathBuf> {
 /// The manager that `make build` built.
 pub fn manager_binary() -> Result<PathBuf> {
     in_checkout(Path::new("target/release/k0smotron-manager"), "make build")
+}
+
+/// `UPSTREAM_OPERATOR`: another operator's manager that serves the same API, to be compared with ours.
+pub fn other_operator() -> Option<PathBuf> {
+    let path = std::env::var_os("UPSTREAM_OPERATOR").filter(|path| !path.is_empty())?;
+    Some(PathBuf::from(path))
 }
 
 fn in_checkout(path: &Path, made_by: &str) -> Result<PathBuf> {

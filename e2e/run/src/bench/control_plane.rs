@@ -3,6 +3,9 @@
 //!
 //! By hand the update in place is a Plan of autopilot that names all three. There is no replacement that a person would do in
 //! one go: what those rolls take has its bounds from elsewhere, and is said in seconds.
+//!
+//! With `UPSTREAM_OPERATOR=/path` another operator's manager that serves the same API is measured too, in place of ours. It is
+//! judged by what is there, since its status says other things at other times. Where it does not come to an end, that is said.
 
 use std::{
     collections::BTreeMap,
@@ -17,30 +20,31 @@ use k0smotron_api::{
     k0s_objects::{ControlNode, Plan},
 };
 use k0smotron_e2e_endpoint::LoadBalancer;
+use k0smotron_e2e_plane::{managers, other_operator};
 use kube::{
-    Api, Client, Config, ResourceExt,
+    Api, Client, ResourceExt,
     api::{ListParams, PostParams},
-    config::Kubeconfig,
 };
 use serde::Serialize;
 use serde_json::json;
 
-use super::{RESET, ROUNDS};
+use super::ROUNDS;
 use crate::{
+    by_hand,
     progress::{step, until},
     ssh,
-    suites::control_plane::{in_place, plane::ControlPlane, roll},
+    suites::control_plane::{
+        any_operator::{AnyOperators, Request},
+        in_place,
+        plane::ControlPlane,
+        roll,
+    },
     testbed::{self, Purpose, Testbed},
 };
 
 /// One more than there are controllers: a new one may come before an old one goes.
 const HOSTS: [&str; 4] = ["one", "two", "three", "four"];
 const CONTROLLERS: usize = 3;
-const CONFIG: &str = include_str!("control_plane.yaml");
-const ARGUMENTS: &str = "--enable-dynamic-config \
-    --disable-components=coredns,kube-proxy,metrics-server,konnectivity-server,helm --config /etc/k0s.yaml";
-const LIMIT: Duration = Duration::from_secs(240);
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Seconds by name of what was measured, one for each round.
 type Rounds = BTreeMap<&'static str, Vec<f64>>;
@@ -67,15 +71,23 @@ pub async fn run() -> Result<()> {
     let another = testbed.serve_another_k0s(in_place::ANOTHER).await?;
     let mut rounds = Rounds::new();
     for round in 1..=ROUNDS {
+        // Not only for what they do: the other operator has the port of the join API on this host.
+        managers::start(&testbed.plane, &testbed::manager_binary()?).await?;
         // Each round ends with another release on the hosts.
-        step("k0s on the machines", super::machines::install_binary(&testbed)).await?;
+        step("k0s on the machines", testbed.install_k0s()).await?;
         step(
             &format!("round {round}: by hand"),
-            by_hand(&testbed, &another, &mut rounds),
+            three_by_hand(&testbed, &another, &mut rounds),
         )
         .await?;
         println!("round {round}: k0smotron");
         through_cluster_api(&testbed, &another, round, &mut rounds).await?;
+        if let Some(other) = testbed::other_operator() {
+            println!("round {round}: other operator");
+            step("k0s on the machines", testbed.install_k0s()).await?;
+            other_operator::start(&testbed.plane, &other).await?;
+            through_other(&testbed, round, &mut rounds).await?;
+        }
     }
     report(&testbed, rounds)?;
     testbed::down(instance).await
@@ -114,48 +126,22 @@ fn report(testbed: &Testbed, rounds: Rounds) -> Result<()> {
 }
 
 /// What a person types: a controller, a token, and the next one once this one answers; then a Plan for all of them.
-async fn by_hand(testbed: &Testbed, another: &str, rounds: &mut Rounds) -> Result<()> {
-    let key = testbed.key.path();
+async fn three_by_hand(testbed: &Testbed, another: &str, rounds: &mut Rounds) -> Result<()> {
     let hosts = HOSTS
         .iter()
         .take(CONTROLLERS)
         .map(|host| Ok(testbed.machine(host)?.address()))
         .collect::<Result<Vec<Ipv4Addr>>>()?;
     let balancer = LoadBalancer::start(&testbed.network, &hosts).await?;
-    let config = CONFIG.replace("ENDPOINT", &testbed.network.host().to_string());
-    let first = *hosts.first().context("no hosts")?;
-
     let begun = Instant::now();
-    let mut join = String::new();
-    for host in &hosts {
-        let install = format!(
-            "umask 077; cat >/etc/k0s.yaml <<'END'\n{config}\nEND\n{join}\n\
-             k0s install controller --force {ARGUMENTS} {} && k0s start",
-            if join.is_empty() {
-                ""
-            } else {
-                "--token-file /etc/k0s.token"
-            }
-        );
-        ssh::run(key, *host, &install).await?;
-        until_ready(&client(testbed, *host).await?).await?;
-        if join.is_empty() {
-            let token = until("join token", LIMIT, PAUSE, || async {
-                Ok(Some(
-                    ssh::run(key, first, "k0s token create --role controller").await?,
-                ))
-            })
-            .await?;
-            join = format!("printf %s '{}' >/etc/k0s.token", token.trim());
-        }
-    }
+    by_hand::controllers(testbed, &hosts, |_| String::new()).await?;
     note(rounds, "three by hand", begun.elapsed());
 
-    let clients = try_join_all(hosts.iter().map(|host| client(testbed, *host))).await?;
+    let clients = try_join_all(hosts.iter().map(|host| by_hand::client(testbed, *host))).await?;
     let took = update_by_hand(&clients, another).await?;
     note(rounds, "updated in place by hand", took);
     for host in hosts.iter().rev() {
-        ssh::run(key, *host, RESET).await?;
+        ssh::run(testbed.key.path(), *host, by_hand::RESET).await?;
     }
     balancer.end().await
 }
@@ -164,7 +150,7 @@ async fn by_hand(testbed: &Testbed, another: &str, rounds: &mut Rounds) -> Resul
 async fn update_by_hand(clients: &[Client], url: &str) -> Result<Duration> {
     let first = clients.first().context("no controllers")?;
     let nodes: Api<ControlNode> = Api::all(first.clone());
-    let names = until("ControlNodes", LIMIT, PAUSE, || async {
+    let names = until("ControlNodes", by_hand::LIMIT, by_hand::PAUSE, || async {
         let found = nodes.list(&ListParams::default()).await?;
         let names: Vec<_> = found.iter().map(ResourceExt::name_any).collect();
         Ok((names.len() == clients.len()).then_some(names))
@@ -187,7 +173,7 @@ async fn update_by_hand(clients: &[Client], url: &str) -> Result<Duration> {
     }))?;
     let begun = Instant::now();
     plans.create(&PostParams::default(), &plan).await?;
-    until("updated controllers", LIMIT, PAUSE, || async {
+    until("updated controllers", by_hand::LIMIT, by_hand::PAUSE, || async {
         let updated = nodes.list(&ListParams::default()).await?.into_iter().all(|node| {
             let status = node.status.unwrap_or_default();
             status.k0s_version.as_deref() == Some(in_place::ANOTHER)
@@ -196,34 +182,9 @@ async fn update_by_hand(clients: &[Client], url: &str) -> Result<Duration> {
     })
     .await?;
     for client in clients {
-        until_ready(client).await?;
+        by_hand::until_ready(client).await?;
     }
     Ok(begun.elapsed())
-}
-
-/// A client of a host's own API server, as soon as it has a kubeconfig.
-async fn client(testbed: &Testbed, host: Ipv4Addr) -> Result<Client> {
-    let kubeconfig = until("admin kubeconfig", LIMIT, PAUSE, || async {
-        Ok(Some(
-            ssh::run(testbed.key.path(), host, "k0s kubeconfig admin").await?,
-        ))
-    })
-    .await?;
-    let kubeconfig = Kubeconfig::from_yaml(&kubeconfig)?;
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
-    config.cluster_url = format!("https://{host}:6443").parse()?;
-    config.default_retry = false;
-    Ok(Client::try_from(config)?)
-}
-
-/// Waits until the API server says that it is ready.
-async fn until_ready(client: &Client) -> Result<()> {
-    until("API server", LIMIT, PAUSE, || async {
-        let request = http::Request::get("/readyz").body(Vec::new())?;
-        Ok(client.request_text(request).await.ok())
-    })
-    .await
-    .map(drop)
 }
 
 /// Creates three, replaces all of them one way and the other way, updates them in place, and deletes the cluster.
@@ -268,4 +229,31 @@ async fn through_cluster_api(
     note(rounds, "updated in place: longest gap", gap);
     note(rounds, "deleted", plane.cluster.delete().await?);
     plane.balancer.end().await
+}
+
+/// The same with another operator, as far as it goes: three, all of them replaced by new ones that come first, deleted. Not
+/// measured is deleting first, for which k0smotron 2.1 has been seen to lose its quorum every time.
+async fn through_other(testbed: &Testbed, round: usize, rounds: &mut Rounds) -> Result<()> {
+    let name = format!("other-{round}");
+    let request = Request {
+        name: &name,
+        hosts: &HOSTS,
+        controllers: CONTROLLERS,
+        worker: None,
+        strategy: UpdateStrategy::Recreate,
+    };
+    let made = AnyOperators::create(testbed, &request).await?;
+    note(rounds, "other operator: one answers", made.came_up.api_answers);
+    note(
+        rounds,
+        "other operator: answers, then initialized",
+        made.came_up.initialized.saturating_sub(made.came_up.api_answers),
+    );
+    note(rounds, "other operator: three serve", made.came_up.all_serve);
+    match made.roll(&format!("create-first-{round}")).await {
+        Ok(took) => note(rounds, "other operator: rolled, create first", took),
+        Err(error) => println!("  never rolled: {error:#}"),
+    }
+    note(rounds, "other operator: deleted", made.cluster.delete().await?);
+    made.balancer.end().await
 }

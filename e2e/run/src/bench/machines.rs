@@ -3,15 +3,19 @@
 //! With `UPSTREAM_OPERATOR=/path` another operator's manager that serves the same API is measured too, in place of
 //! ours.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
-use k0smotron_e2e_plane::managers;
+use k0smotron_e2e_plane::{
+    managers::{self, Manager},
+    other_operator,
+};
 use serde::Serialize;
 
-use super::{RESET, ROUNDS, median};
+use super::{ROUNDS, median};
 use crate::{
+    by_hand,
     cluster::{Timeline, WorkloadCluster, client},
     k0s,
     progress::{step, until},
@@ -33,6 +37,8 @@ struct Figures {
     initialized: Option<f64>,
     worker_ready: f64,
     deleted: Option<f64>,
+    /// Resident memory of the operator while the cluster runs, in MiB, of all its processes.
+    memory: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -53,28 +59,25 @@ pub async fn run() -> Result<()> {
         .await
         .context("what an earlier run left behind")?;
     let testbed = Testbed::up(instance, &HOSTS).await?;
-    step("k0s on the machines", install_binary(&testbed)).await?;
-    let upstream = std::env::var("UPSTREAM_OPERATOR")
-        .ok()
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from);
+    step("k0s on the machines", testbed.install_k0s()).await?;
+    let other = testbed::other_operator();
 
     let mut rounds: BTreeMap<&'static str, Vec<Figures>> = BTreeMap::new();
     for round in 1..=ROUNDS {
-        let figures = step(&format!("round {round}: by hand"), by_hand(&testbed)).await?;
+        let figures = step(&format!("round {round}: by hand"), two_by_hand(&testbed)).await?;
         rounds.entry("by hand").or_default().push(figures);
-        managers::start(&testbed.plane, &testbed::manager_binary()?).await?;
+        let managers = managers::start(&testbed.plane, &testbed::manager_binary()?).await?;
         let figures = step(
             &format!("round {round}: k0smotron"),
-            through_cluster_api(&testbed, round),
+            through_cluster_api(&testbed, &managers, round),
         )
         .await?;
         rounds.entry("k0smotron").or_default().push(figures);
-        if let Some(upstream) = &upstream {
-            managers::start_other(&testbed.plane, upstream).await?;
+        if let Some(other) = &other {
+            let operator = other_operator::start(&testbed.plane, other).await?;
             let figures = step(
                 &format!("round {round}: other operator"),
-                through_cluster_api(&testbed, round),
+                through_cluster_api(&testbed, &[operator], round),
             )
             .await?;
             rounds.entry("other operator").or_default().push(figures);
@@ -99,19 +102,20 @@ fn report(testbed: &Testbed, rounds: BTreeMap<&'static str, Vec<Figures>>) -> Re
         .collect();
     println!("\nk0s: {}; seconds, median of {ROUNDS}", testbed.k0s.kind);
     println!(
-        "{:<16}{:>12}{:>13}{:>14}{:>9}{:>10}",
-        "", "API answers", "initialized", "worker Ready", "deleted", "/ by hand"
+        "{:<16}{:>12}{:>13}{:>14}{:>9}{:>10}{:>9}",
+        "", "API answers", "initialized", "worker Ready", "deleted", "/ by hand", "MiB"
     );
     for (name, figures) in &median {
         let or_dash =
             |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
         println!(
-            "{name:<16}{:>12.1}{:>13}{:>14.1}{:>9}{:>10.2}",
+            "{name:<16}{:>12.1}{:>13}{:>14.1}{:>9}{:>10.2}{:>9}",
             figures.api_answers,
             or_dash(figures.initialized),
             figures.worker_ready,
             or_dash(figures.deleted),
-            figures.worker_ready / hand
+            figures.worker_ready / hand,
+            or_dash(figures.memory)
         );
     }
     super::save(
@@ -132,26 +136,12 @@ fn median_of(rounds: &[Figures]) -> Figures {
         initialized: median(rounds.iter().filter_map(|round| round.initialized).collect()),
         worker_ready: median(rounds.iter().map(|round| round.worker_ready).collect()).unwrap_or_default(),
         deleted: median(rounds.iter().filter_map(|round| round.deleted).collect()),
+        memory: median(rounds.iter().filter_map(|round| round.memory).collect()),
     }
-}
-
-/// The bench cluster has k0s on its hosts already, so that no download is measured.
-///
-/// # Errors
-/// When a host cannot be reached.
-pub async fn install_binary(testbed: &Testbed) -> Result<()> {
-    let script = format!(
-        "curl -sSf {} -o /usr/local/bin/k0s && chmod 0755 /usr/local/bin/k0s",
-        testbed.k0s_url()
-    );
-    for machine in &testbed.machines {
-        ssh::run(testbed.key.path(), machine.address(), &script).await?;
-    }
-    Ok(())
 }
 
 /// What a person types: the same commands with the same settings, one host after the other.
-async fn by_hand(testbed: &Testbed) -> Result<Figures> {
+async fn two_by_hand(testbed: &Testbed) -> Result<Figures> {
     let key = testbed.key.path();
     let controller = testbed.machine(HOSTS[0])?.address();
     let worker = testbed.machine(HOSTS[1])?.address();
@@ -165,28 +155,15 @@ async fn by_hand(testbed: &Testbed) -> Result<Figures> {
     ssh::run(key, controller, &install).await?;
     let pause = std::time::Duration::from_millis(100);
     let limit = std::time::Duration::from_secs(120);
-    let kubeconfig = until("admin kubeconfig", limit, pause, || async {
-        Ok(Some(ssh::run(key, controller, "k0s kubeconfig admin").await?))
-    })
-    .await?;
+    let kubeconfig = by_hand::kubeconfig(testbed, controller).await?;
     let workload = client(&kubeconfig).await?;
     until("API server", limit, pause, || async {
         Ok(workload.apiserver_version().await.ok())
     })
     .await?;
     let api_answers = begun.elapsed();
-    let token = until("join token", limit, pause, || async {
-        Ok(Some(
-            ssh::run(key, controller, "k0s token create --role worker").await?,
-        ))
-    })
-    .await?;
-    let join = format!(
-        "umask 077; printf %s '{}' >/etc/k0s.token && \
-         k0s install worker --force --token-file /etc/k0s.token {WORKER_ARGUMENTS} && k0s start",
-        token.trim()
-    );
-    ssh::run(key, worker, &join).await?;
+    let token = by_hand::token(testbed, controller, "worker").await?;
+    by_hand::worker(testbed, worker, &token, WORKER_ARGUMENTS).await?;
     until("worker Ready", limit, pause, || async {
         let nodes: kube::Api<k8s_openapi::api::core::v1::Node> = kube::Api::all(workload.clone());
         let ready = nodes
@@ -199,17 +176,18 @@ async fn by_hand(testbed: &Testbed) -> Result<Figures> {
     .await?;
     let worker_ready = begun.elapsed();
     for host in [worker, controller] {
-        ssh::run(key, host, RESET).await?;
+        ssh::run(key, host, by_hand::RESET).await?;
     }
     Ok(Figures {
         api_answers: api_answers.as_secs_f64(),
         initialized: None,
         worker_ready: worker_ready.as_secs_f64(),
         deleted: None,
+        memory: None,
     })
 }
 
-async fn through_cluster_api(testbed: &Testbed, round: usize) -> Result<Figures> {
+async fn through_cluster_api(testbed: &Testbed, operator: &[Manager], round: usize) -> Result<Figures> {
     let cluster = WorkloadCluster::new(testbed, &format!("bench-{round}"))?;
     let Timeline {
         api_answers,
@@ -219,12 +197,17 @@ async fn through_cluster_api(testbed: &Testbed, round: usize) -> Result<Figures>
         .create(&manifests(testbed, &cluster.name)?, 1, |_| {})
         .await?;
     cluster.wait_until_running(1).await?;
+    let mut memory = 0;
+    for process in operator {
+        memory += process.memory(&testbed.plane)?;
+    }
     let deleted = cluster.delete().await?;
     Ok(Figures {
         api_answers: api_answers.as_secs_f64(),
         initialized: Some(initialized.as_secs_f64()),
         worker_ready: node_ready.as_secs_f64(),
         deleted: Some(deleted.as_secs_f64()),
+        memory: Some((memory / (1 << 20)) as f64),
     })
 }
 

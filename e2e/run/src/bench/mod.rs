@@ -10,8 +10,6 @@ use serde::Serialize;
 
 /// How often each is measured.
 const ROUNDS: usize = 3;
-/// What a person types to get a host back that k0s ran on by hand.
-const RESET: &str = "k0s stop; systemctl reset-failed; k0s reset; rm -f /etc/k0s.yaml /etc/k0s.token";
 
 /// Runs a benchmark by name; figures go to `target/bench/<name>.json` and the terminal.
 ///

@@ -93,41 +93,64 @@ impl<'a> ControlPlane<'a> {
             .map(|host| Ok(testbed.machine(host)?.address()))
             .collect::<Result<Vec<Ipv4Addr>>>()?;
         let balancer = LoadBalancer::start(&testbed.network, &addresses).await?;
+        let mut plane = Self::begin(testbed, name, balancer)?;
+        let manifests = plane
+            .manifests(hosts, replicas, strategy)?
+            .replace("STORAGE", &storage.to_string());
+        plane.come_up(&manifests, (replicas, 0)).await?;
+        Ok(plane)
+    }
+
+    /// Applies manifests, whatever they name for infrastructure, and waits until so many controllers and workers are there.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn create_from(
+        testbed: &'a Testbed,
+        name: &str,
+        balancer: LoadBalancer,
+        manifests: &str,
+        expected: (usize, usize),
+    ) -> Result<Self> {
+        let mut plane = Self::begin(testbed, name, balancer)?;
+        plane.come_up(manifests, expected).await?;
+        Ok(plane)
+    }
+
+    fn begin(testbed: &'a Testbed, name: &str, balancer: LoadBalancer) -> Result<Self> {
         let cluster = WorkloadCluster::new(testbed, name)?;
         let planes = Api::namespaced(testbed.plane.client()?, &cluster.namespace);
-        let mut plane = Self {
+        Ok(Self {
             cluster,
             balancer,
             came_up: CameUp::default(),
             planes,
             testbed,
-        };
-        let manifests = plane
-            .manifests(hosts, replicas, strategy)?
-            .replace("STORAGE", &storage.to_string());
+        })
+    }
+
+    async fn come_up(&mut self, manifests: &str, (replicas, workers): (usize, usize)) -> Result<()> {
         let begun = Instant::now();
-        let timeline = plane
+        let timeline = self
             .cluster
-            .create(&manifests, 0, |line| println!("  {line}"))
+            .create(manifests, workers, |line| println!("  {line}"))
             .await?;
         println!("  API answers after {}", seconds(timeline.api_answers));
-        plane.until_settled(replicas).await?;
-        plane.came_up = CameUp {
+        self.until_settled(replicas).await?;
+        self.came_up = CameUp {
             api_answers: timeline.api_answers,
             initialized: timeline.initialized,
             all_serve: begun.elapsed(),
         };
         println!(
             "  {replicas} controllers serve after {}",
-            seconds(plane.came_up.all_serve)
+            seconds(self.came_up.all_serve)
         );
-        let kubeconfig = plane.kubeconfig().await?;
+        let kubeconfig = self.kubeconfig().await?;
         let identity = identity(&kubeconfig)?;
-        plane
-            .balancer
+        self.balancer
             .check_with(Check::Readyz { identity: &identity })
-            .await?;
-        Ok(plane)
+            .await
     }
 
     fn manifests(&self, hosts: &[&str], replicas: usize, strategy: UpdateStrategy) -> Result<String> {
@@ -320,19 +343,7 @@ impl<'a> ControlPlane<'a> {
     /// # Errors
     /// When no host tells, or they do not agree.
     pub async fn members(&self) -> Result<usize> {
-        let mut told = BTreeSet::new();
-        for machine in &self.testbed.machines {
-            // One that is lost tells nothing.
-            let Ok(listed) = machine.try_exec("k0s etcd member-list 2>/dev/null || true").await else {
-                continue;
-            };
-            match listed.stdout.matches("https://").count() {
-                0 => {}
-                members => {
-                    told.insert(members);
-                }
-            }
-        }
+        let mut told = self.testbed.etcd_members().await;
         ensure!(told.len() == 1, "numbers of etcd members: {told:?}");
         told.pop_first().context("no host has etcd")
     }
