@@ -179,16 +179,33 @@ impl<'a> WorkloadCluster<'a> {
     /// When that is not so within minutes, with what the Machines say.
     pub async fn wait_until_running(&self, machines_with_node: usize) -> Result<()> {
         let machines: Api<Machine> = Api::namespaced(self.client.clone(), &self.namespace);
-        let running = until("Machines with their Nodes", LIMIT, POLL, || async {
+        self.until("Machines with their Nodes", LIMIT, POLL, || async {
             let found = machines.list(&self.of_cluster()).await?;
             let with_node = found
                 .iter()
                 .filter(|machine| machine.node_name().is_some())
                 .count();
             Ok((with_node >= machines_with_node).then_some(()))
-        });
-        match running.await {
-            Ok(()) => Ok(()),
+        })
+        .await
+    }
+
+    /// As [`until`], and tells what the objects of the cluster say when the time is over.
+    ///
+    /// # Errors
+    /// When `limit` passed without an answer.
+    pub async fn until<T, Answer>(
+        &self,
+        what: &str,
+        limit: Duration,
+        pause: Duration,
+        ask: impl FnMut() -> Answer,
+    ) -> Result<T>
+    where
+        Answer: Future<Output = Result<Option<T>>>,
+    {
+        match until(what, limit, pause, ask).await {
+            Ok(answer) => Ok(answer),
             Err(error) => Err(error.context(self.report().await)),
         }
     }

@@ -3,7 +3,6 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use anyhow::{Context, Result};
-use base64::Engine as _;
 use k0smotron_e2e_components::{Component, ensure};
 use k0smotron_e2e_plane::clusterctl::ClusterRequest;
 use k8s_openapi::api::core::v1::Node;
@@ -74,7 +73,7 @@ pub async fn create(testbed: &Testbed, cluster: &WorkloadCluster<'_>) -> Result<
 async fn generate(testbed: &Testbed, name: &str) -> Result<String> {
     let controller = testbed.machine(HOSTS[0])?.address().to_string();
     let worker = testbed.machine(HOSTS[1])?.address().to_string();
-    let key = base64::engine::general_purpose::STANDARD.encode(testbed.key.private()?);
+    let key = testbed.key_data()?;
     let variables = [
         ("CONTROL_PLANE_ENDPOINT_HOST", controller.clone()),
         ("CONTROL_PLANE_HOST", controller),

@@ -1,9 +1,13 @@
 //! Everything a scenario runs on: a management plane with Cluster API and our managers, and machines.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
 use futures::future::try_join_all;
 use k0smotron_e2e_components::Component;
 use k0smotron_e2e_endpoint::LoadBalancer;
@@ -178,6 +182,25 @@ impl Testbed {
             }
         }
         told
+    }
+
+    /// Addresses of the machines of these names, in that order.
+    ///
+    /// # Errors
+    /// When the testbed does not have one of them.
+    pub fn addresses(&self, names: &[&str]) -> Result<Vec<Ipv4Addr>> {
+        names
+            .iter()
+            .map(|name| Ok(self.machine(name)?.address()))
+            .collect()
+    }
+
+    /// The private key that opens the machines, in base64 as Secrets carry it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn key_data(&self) -> Result<String> {
+        Ok(base64::engine::general_purpose::STANDARD.encode(self.key.private()?))
     }
 
     /// The machine of that name.

@@ -9,7 +9,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
     time::{Duration, Instant},
 };
 
@@ -127,11 +126,7 @@ fn report(testbed: &Testbed, rounds: Rounds) -> Result<()> {
 
 /// What a person types: a controller, a token, and the next one once this one answers; then a Plan for all of them.
 async fn three_by_hand(testbed: &Testbed, another: &str, rounds: &mut Rounds) -> Result<()> {
-    let hosts = HOSTS
-        .iter()
-        .take(CONTROLLERS)
-        .map(|host| Ok(testbed.machine(host)?.address()))
-        .collect::<Result<Vec<Ipv4Addr>>>()?;
+    let hosts = testbed.addresses(&HOSTS[..CONTROLLERS])?;
     let balancer = LoadBalancer::start(&testbed.network, &hosts).await?;
     let begun = Instant::now();
     by_hand::controllers(testbed, &hosts, |_| String::new()).await?;

@@ -6,7 +6,6 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Context, Result};
-use base64::Engine as _;
 use k0smotron_e2e_plane::{
     managers::{self, Manager},
     other_operator,
@@ -215,7 +214,7 @@ fn manifests(testbed: &Testbed, name: &str) -> Result<String> {
     let controller = testbed.machine(HOSTS[0])?.address().to_string();
     let worker = testbed.machine(HOSTS[1])?.address().to_string();
     let config = CONFIG.replace("ENDPOINT", &controller).replace('\n', "\n      ");
-    let key = base64::engine::general_purpose::STANDARD.encode(testbed.key.private()?);
+    let key = testbed.key_data()?;
     Ok(include_str!("manifests.yaml")
         .replace("NAME", name)
         .replace("VERSION", k0s::VERSION)

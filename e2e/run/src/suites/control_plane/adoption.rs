@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
 use k0smotron_api::{
     capi::{Cluster, Machine},
     control_plane::v1beta2::K0sControlPlane,
@@ -28,6 +27,7 @@ use serde_json::{Value, json};
 
 use super::{
     delete,
+    plane::is_settled,
     standing::{on_hosts, unchanged},
 };
 use crate::{
@@ -53,10 +53,7 @@ const LOOKED_AT: Duration = Duration::from_secs(45);
 pub async fn of_a_cluster_set_up_by_hand(testbed: &Testbed, hosts: &[&str; 4]) -> Result<()> {
     println!("== a cluster that was set up by hand is adopted");
     testbed.install_k0s().await?;
-    let addresses = hosts
-        .iter()
-        .map(|host| Ok(testbed.machine(host)?.address()))
-        .collect::<Result<Vec<Ipv4Addr>>>()?;
+    let addresses = testbed.addresses(hosts)?;
     let [controllers @ .., worker] = addresses.as_slice() else {
         anyhow::bail!("no hosts");
     };
@@ -156,7 +153,7 @@ async fn describe(
     for secret in kept {
         manifests::apply(client, &secret.to_string(), NAMESPACE).await?;
     }
-    let key = base64::engine::general_purpose::STANDARD.encode(testbed.key.private()?);
+    let key = testbed.key_data()?;
     let objects = include_str!("adoption.yaml")
         .replace("SSH_KEY", &key)
         .replace("ENDPOINT", &testbed.network.host().to_string())
@@ -228,24 +225,9 @@ where
 /// Waits until the control plane says that all of so many are there and serve.
 async fn until_settled(client: &Client, cluster: &WorkloadCluster<'_>, replicas: i32) -> Result<()> {
     let planes: Api<K0sControlPlane> = Api::namespaced(client.clone(), NAMESPACE);
-    let settled = until("a settled control plane", LIMIT, POLL, || async {
-        let plane = planes.get(NAME).await?;
-        let status = plane.status.clone().unwrap_or_default();
-        let counts = [
-            status.replicas,
-            status.ready_replicas,
-            status.available_replicas,
-            status.up_to_date_replicas,
-        ];
-        let available = status
-            .conditions
-            .iter()
-            .any(|condition| condition.type_ == "Available" && condition.status == "True");
-        let seen = status.observed_generation == plane.metadata.generation;
-        Ok((seen && available && counts == [Some(replicas); 4]).then_some(()))
-    });
-    match settled.await {
-        Ok(()) => Ok(()),
-        Err(error) => Err(error.context(cluster.report().await)),
-    }
+    cluster
+        .until("a settled control plane", LIMIT, POLL, || async {
+            Ok(is_settled(&planes.get(NAME).await?, replicas).then_some(()))
+        })
+        .await
 }

@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use base64::Engine as _;
 use k0smotron_api::control_plane::v1beta2::{K0sControlPlane, UpdateStrategy};
 use k0smotron_e2e_endpoint::LoadBalancer;
 use kube::{
@@ -18,27 +17,14 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::{
-    cluster::WorkloadCluster,
-    k0s,
-    progress::{seconds, until},
-    testbed::Testbed,
-};
+use super::plane::{CameUp, pool_entry};
+use crate::{cluster::WorkloadCluster, k0s, progress::seconds, testbed::Testbed};
 
 /// Longest that a change may take. Other operators wait for minutes where there is nothing to wait for.
 const LIMIT: Duration = Duration::from_secs(480);
 const PAUSE: Duration = Duration::from_millis(250);
 /// Not k0s' own 9443, which the webhooks of the other operator have on every address of this host.
 const JOIN_PORT: u16 = 9444;
-
-/// When what was first seen, counted from the apply.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CameUp {
-    pub api_answers: Duration,
-    pub initialized: Duration,
-    /// Every controller serves and is a member.
-    pub all_serve: Duration,
-}
 
 /// A cluster of whatever operator runs.
 pub struct AnyOperators<'a> {
@@ -65,11 +51,7 @@ impl<'a> AnyOperators<'a> {
     /// # Errors
     /// With what did not come up, and what the objects say of it.
     pub async fn create(testbed: &'a Testbed, request: &Request<'_>) -> Result<Self> {
-        let addresses = request
-            .hosts
-            .iter()
-            .map(|host| Ok(testbed.machine(host)?.address()))
-            .collect::<Result<Vec<Ipv4Addr>>>()?;
+        let addresses = testbed.addresses(request.hosts)?;
         let balancer = LoadBalancer::start_for(&testbed.network, &addresses, JOIN_PORT).await?;
         let mut made = Self {
             cluster: WorkloadCluster::new(testbed, request.name)?,
@@ -102,7 +84,7 @@ impl<'a> AnyOperators<'a> {
     }
 
     fn manifests(&self, request: &Request<'_>) -> Result<String> {
-        let key = base64::engine::general_purpose::STANDARD.encode(self.testbed.key.private()?);
+        let key = self.testbed.key_data()?;
         let strategy = serde_json::to_value(request.strategy)?;
         let workers = usize::from(request.worker.is_some());
         let mut documents = vec![
@@ -116,13 +98,7 @@ impl<'a> AnyOperators<'a> {
         ];
         let pools = request.hosts.iter().map(|host| (*host, "controllers"));
         for (host, pool) in pools.chain(request.worker.map(|host| (host, "workers"))) {
-            let address = self.testbed.machine(host)?.address().to_string();
-            documents.push(
-                include_str!("host.yaml")
-                    .replace("pool: NAME", &format!("pool: NAME-{pool}"))
-                    .replace("HOST", host)
-                    .replace("ADDRESS", &address),
-            );
+            documents.push(pool_entry(self.testbed, host, &format!("NAME-{pool}"))?);
         }
         Ok(documents
             .join("---\n")
@@ -136,17 +112,17 @@ impl<'a> AnyOperators<'a> {
     /// When that is not so after minutes, with what the objects say.
     pub async fn until_all_serve(&self, controllers: usize) -> Result<Duration> {
         let begun = Instant::now();
-        let all = until("all controllers serve", LIMIT, PAUSE, || async {
-            if self.serving().await? != controllers {
-                return Ok(None);
-            }
-            let members = self.testbed.etcd_members().await;
-            Ok((members == BTreeSet::from([controllers])).then_some(()))
-        });
-        match all.await {
-            Ok(()) => Ok(begun.elapsed()),
-            Err(error) => Err(error.context(self.cluster.report().await)),
-        }
+        let all = self
+            .cluster
+            .until("all controllers serve", LIMIT, PAUSE, || async {
+                if self.serving().await? != controllers {
+                    return Ok(None);
+                }
+                let members = self.testbed.etcd_members().await;
+                Ok((members == BTreeSet::from([controllers])).then_some(()))
+            });
+        all.await?;
+        Ok(begun.elapsed())
     }
 
     /// Changes what makes every Machine of the control plane another, and waits until all are replaced.
@@ -166,13 +142,13 @@ impl<'a> AnyOperators<'a> {
                 &Patch::Merge(json!({ "spec": commands })),
             )
             .await?;
-        let replaced = until("all Machines are replaced", LIMIT, PAUSE, || async {
-            let now = self.controllers().await?;
-            Ok((now.len() == before.len() && now.is_disjoint(&before)).then_some(()))
-        });
-        if let Err(error) = replaced.await {
-            return Err(error.context(self.cluster.report().await));
-        }
+        let replaced = self
+            .cluster
+            .until("all Machines are replaced", LIMIT, PAUSE, || async {
+                let now = self.controllers().await?;
+                Ok((now.len() == before.len() && now.is_disjoint(&before)).then_some(()))
+            });
+        replaced.await?;
         self.until_all_serve(before.len()).await?;
         Ok(begun.elapsed())
     }

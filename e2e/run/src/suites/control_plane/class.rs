@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
 use k0smotron_api::control_plane::v1beta2::K0sControlPlane;
 use k0smotron_e2e_endpoint::LoadBalancer;
 use k0smotron_e2e_plane::manifests;
@@ -14,7 +13,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::delete;
+use super::{
+    delete,
+    plane::{holds, pool_entry},
+};
 use crate::{
     cluster::WorkloadCluster,
     k0s,
@@ -41,10 +43,7 @@ pub async fn is_made_and_scaled(testbed: &Testbed, hosts: &[&str; 4]) -> Result<
 async fn one(testbed: &Testbed, hosts: &[&str; 4], version: &str) -> Result<()> {
     let name = format!("class-{version}");
     let [controllers @ .., worker] = hosts;
-    let addresses = controllers
-        .iter()
-        .map(|host| Ok(testbed.machine(host)?.address()))
-        .collect::<Result<Vec<_>>>()?;
+    let addresses = testbed.addresses(controllers)?;
     let balancer = LoadBalancer::start(&testbed.network, &addresses).await?;
     let client = testbed.plane.client()?;
     let manifests = manifests(testbed, &name, version, controllers, worker)?;
@@ -80,23 +79,18 @@ async fn scale(client: &Client, cluster: &WorkloadCluster<'_>, replicas: i32) ->
         .patch(&cluster.name, &PatchParams::default(), &Patch::Merge(patch))
         .await?;
     let begun = std::time::Instant::now();
-    let scaled = until("the control plane is scaled", LIMIT, POLL, || async {
+    let scaled = cluster.until("the control plane is scaled", LIMIT, POLL, || async {
         let plane = control_plane(client, cluster).await?;
         let status = plane.status.clone().unwrap_or_default();
         let counts = [status.replicas, status.ready_replicas, status.up_to_date_replicas];
-        let available = status
-            .conditions
-            .iter()
-            .any(|condition| condition.type_ == "Available" && condition.status == "True");
+        let available = holds(&status, "Available", "True");
         let seen = status.observed_generation == plane.metadata.generation;
         Ok(
             (seen && available && plane.spec.replicas == replicas && counts == [Some(replicas); 3])
                 .then_some(()),
         )
     });
-    if let Err(error) = scaled.await {
-        return Err(error.context(cluster.report().await));
-    }
+    scaled.await?;
     println!("  {replicas} controllers after {}", seconds(begun.elapsed()));
     Ok(())
 }
@@ -165,17 +159,11 @@ fn manifests(
     controllers: &[&str],
     worker: &str,
 ) -> Result<String> {
-    let key = base64::engine::general_purpose::STANDARD.encode(testbed.key.private()?);
+    let key = testbed.key_data()?;
     let mut documents = Vec::new();
     let pools = controllers.iter().map(|host| (*host, "controllers"));
     for (host, pool) in pools.chain([(worker, "workers")]) {
-        let address = testbed.machine(host)?.address().to_string();
-        documents.push(
-            include_str!("host.yaml")
-                .replace("pool: NAME", &format!("pool: NAME-{pool}"))
-                .replace("HOST", host)
-                .replace("ADDRESS", &address),
-        );
+        documents.push(pool_entry(testbed, host, &format!("NAME-{pool}"))?);
     }
     documents.push(
         include_str!("class.yaml")

@@ -119,19 +119,16 @@ async fn the_leader_is_cut_off(plane: &ControlPlane<'_>, cut: Cut) -> Result<()>
     let fault = async {
         let begun = Instant::now();
         cut.begin(host).await?;
-        let said = until("what is wrong, in conditions", LIMIT, POLL, || async {
+        let what = "what is wrong, in conditions";
+        let said = plane.cluster.until(what, LIMIT, POLL, || async {
             let status = plane.status().await?;
             let told = condition(&status, "EtcdClusterHealthy", "False").filter(|told| told.contains(name));
             let serve = status.ready_replicas == Some(i32::try_from(others.len())?);
             let available = condition(&status, "Available", "True").is_some();
             let ill = ill_members(plane).await? == BTreeSet::from([name.clone()]);
             Ok(told.filter(|_| serve && available && ill))
-        })
-        .await;
-        let said = match said {
-            Ok(said) => said,
-            Err(error) => return Err(error.context(plane.cluster.report().await)),
-        };
+        });
+        let said = said.await?;
         println!("  after {}: {said}", seconds(begun.elapsed()));
         while begun.elapsed() < HELD {
             let staying = plane.cluster.machines().await?;

@@ -43,21 +43,21 @@ pub async fn a_lost_host_is_replaced(testbed: &Testbed, hosts: &[&str]) -> Resul
         });
         deleted.await?;
         println!("  asked for and begun after {}", seconds(begun.elapsed()));
-        let members = until("three members again", LIMIT, POLL * 4, || async {
-            let replaced = plane
-                .cluster
-                .machines()
-                .await?
-                .into_iter()
-                .filter(|machine| !machine.is_deleting())
-                .count();
-            let healthy = plane.has_healthy_members(3).await?;
-            Ok((replaced == 3 && healthy).then_some(()))
-        });
-        match members.await {
-            Ok(()) => Ok(begun.elapsed()),
-            Err(error) => Err(error.context(plane.cluster.report().await)),
-        }
+        let members = plane
+            .cluster
+            .until("three members again", LIMIT, POLL * 4, || async {
+                let replaced = plane
+                    .cluster
+                    .machines()
+                    .await?
+                    .into_iter()
+                    .filter(|machine| !machine.is_deleting())
+                    .count();
+                let healthy = plane.has_healthy_members(3).await?;
+                Ok((replaced == 3 && healthy).then_some(()))
+            });
+        members.await?;
+        Ok(begun.elapsed())
     };
     let (took, _) = plane.under_load("lost-host", loss).await?;
     ensure!(plane.members().await? == 3, "members that are no controllers");

@@ -2,12 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    net::Ipv4Addr,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
 use k0smotron_api::{
     capi::Machine,
     control_plane::v1beta2::{K0sControlPlane, K0sControlPlaneStatus, UpdateStrategy},
@@ -23,23 +21,19 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    cluster::WorkloadCluster,
-    k0s,
-    progress::{seconds, until},
-    testbed::Testbed,
-};
+use crate::{cluster::WorkloadCluster, k0s, progress::seconds, testbed::Testbed};
 
 const POLL: Duration = Duration::from_millis(250);
 /// Longest that a change may take; far beyond what it takes, so that only a hang meets it.
 const LIMIT: Duration = Duration::from_secs(480);
 const WRITES_PER_SECOND: u32 = 20;
 
-/// How long it took, counted from the apply.
+/// When what was first seen, counted from the apply.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CameUp {
     pub api_answers: Duration,
     pub initialized: Duration,
+    /// Every controller serves and is a member.
     pub all_serve: Duration,
 }
 
@@ -88,10 +82,7 @@ impl<'a> ControlPlane<'a> {
         strategy: UpdateStrategy,
         storage: Value,
     ) -> Result<Self> {
-        let addresses = hosts
-            .iter()
-            .map(|host| Ok(testbed.machine(host)?.address()))
-            .collect::<Result<Vec<Ipv4Addr>>>()?;
+        let addresses = testbed.addresses(hosts)?;
         let balancer = LoadBalancer::start(&testbed.network, &addresses).await?;
         let mut plane = Self::begin(testbed, name, balancer)?;
         let manifests = plane
@@ -154,7 +145,7 @@ impl<'a> ControlPlane<'a> {
     }
 
     fn manifests(&self, hosts: &[&str], replicas: usize, strategy: UpdateStrategy) -> Result<String> {
-        let key = base64::engine::general_purpose::STANDARD.encode(self.testbed.key.private()?);
+        let key = self.testbed.key_data()?;
         let strategy = serde_json::to_value(strategy)?;
         let mut documents = vec![
             include_str!("cluster.yaml")
@@ -165,12 +156,7 @@ impl<'a> ControlPlane<'a> {
                 .replace("ENDPOINT", &self.testbed.network.host().to_string()),
         ];
         for host in hosts {
-            let address = self.testbed.machine(host)?.address().to_string();
-            documents.push(
-                include_str!("host.yaml")
-                    .replace("HOST", host)
-                    .replace("ADDRESS", &address),
-            );
+            documents.push(pool_entry(self.testbed, host, "NAME")?);
         }
         Ok(documents
             .join("---\n")
@@ -197,28 +183,16 @@ impl<'a> ControlPlane<'a> {
     pub async fn until_settled(&self, replicas: usize) -> Result<Duration> {
         let begun = Instant::now();
         let wanted = i32::try_from(replicas)?;
-        let settled = until("a settled control plane", LIMIT, POLL, || async {
-            let plane = self.planes.get(&self.cluster.name).await?;
-            let status = plane.status.clone().unwrap_or_default();
-            let counts = [
-                status.replicas,
-                status.ready_replicas,
-                status.available_replicas,
-                status.up_to_date_replicas,
-            ];
-            let seen = status.observed_generation == plane.metadata.generation;
-            let holds = |type_: &str, value: &str| {
-                let mut conditions = status.conditions.iter();
-                conditions.any(|condition| condition.type_ == type_ && condition.status == value)
-            };
-            let healthy = replicas == 1 || holds("EtcdClusterHealthy", "True");
-            let settled = seen && healthy && counts == [Some(wanted); 4] && holds("Available", "True");
-            Ok(settled.then_some(()))
-        });
-        match settled.await {
-            Ok(()) => Ok(begun.elapsed()),
-            Err(error) => Err(error.context(self.cluster.report().await)),
-        }
+        let settled = self
+            .cluster
+            .until("a settled control plane", LIMIT, POLL, || async {
+                let plane = self.planes.get(&self.cluster.name).await?;
+                let status = plane.status.clone().unwrap_or_default();
+                let healthy = replicas == 1 || holds(&status, "EtcdClusterHealthy", "True");
+                Ok((healthy && is_settled(&plane, wanted)).then_some(()))
+            });
+        settled.await?;
+        Ok(begun.elapsed())
     }
 
     /// Whether etcd has so many members and all of them are healthy, as its control plane says.
@@ -267,15 +241,12 @@ impl<'a> ControlPlane<'a> {
     }
 
     async fn until_one(&self, what: &str, wanted: impl Fn(&Condition) -> bool) -> Result<String> {
-        let found = until(what, LIMIT, POLL, || async {
+        let found = self.cluster.until(what, LIMIT, POLL, || async {
             let conditions = self.status().await?.conditions;
             let mut found = conditions.into_iter().filter(|condition| wanted(condition));
             Ok(found.next().map(|condition| condition.message))
         });
-        match found.await {
-            Ok(message) => Ok(message),
-            Err(error) => Err(error.context(self.cluster.report().await)),
-        }
+        found.await
     }
 
     /// The machine of the testbed that a Machine is on.
@@ -355,14 +326,13 @@ impl<'a> ControlPlane<'a> {
     pub async fn until_configured(&self, field: &str, value: &Value) -> Result<Duration> {
         let begun = Instant::now();
         let configs: Api<ClusterConfig> = Api::namespaced(self.cluster.workload().await?, "kube-system");
-        let configured = until("the configuration in the cluster", LIMIT, POLL, || async {
+        let what = "the configuration in the cluster";
+        let configured = self.cluster.until(what, LIMIT, POLL, || async {
             let found = configs.get("k0s").await?.spec.0.get(field).cloned();
             Ok((found.unwrap_or_default() == *value).then_some(()))
         });
-        match configured.await {
-            Ok(()) => Ok(begun.elapsed()),
-            Err(error) => Err(error.context(self.cluster.report().await)),
-        }
+        configured.await?;
+        Ok(begun.elapsed())
     }
 
     async fn kubeconfig(&self) -> Result<String> {
@@ -374,4 +344,35 @@ impl<'a> ControlPlane<'a> {
 async fn config(kubeconfig: &str) -> Result<Config> {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
     Ok(Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?)
+}
+
+/// Whether a condition has this value.
+pub fn holds(status: &K0sControlPlaneStatus, type_: &str, value: &str) -> bool {
+    let mut conditions = status.conditions.iter();
+    conditions.any(|condition| condition.type_ == type_ && condition.status == value)
+}
+
+/// Whether it says that it has so many Machines, all as asked for and serving, and that it is available.
+pub fn is_settled(plane: &K0sControlPlane, replicas: i32) -> bool {
+    let status = plane.status.clone().unwrap_or_default();
+    let counts = [
+        status.replicas,
+        status.ready_replicas,
+        status.available_replicas,
+        status.up_to_date_replicas,
+    ];
+    let seen = status.observed_generation == plane.metadata.generation;
+    seen && counts == [Some(replicas); 4] && holds(&status, "Available", "True")
+}
+
+/// The manifest that puts a host into a pool. It has a NAME yet to be filled in.
+///
+/// # Errors
+/// When the testbed has no such host.
+pub fn pool_entry(testbed: &Testbed, host: &str, pool: &str) -> Result<String> {
+    let address = testbed.machine(host)?.address().to_string();
+    Ok(include_str!("host.yaml")
+        .replace("pool: NAME", &format!("pool: {pool}"))
+        .replace("HOST", host)
+        .replace("ADDRESS", &address))
 }

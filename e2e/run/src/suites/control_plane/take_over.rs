@@ -13,10 +13,11 @@ use kube::Api;
 use super::{
     any_operator::{AnyOperators, Request},
     delete,
+    plane::holds,
     standing::{Standing, standing, unchanged},
 };
 use crate::{
-    progress::{step, until},
+    progress::step,
     testbed::{self, Testbed},
 };
 
@@ -100,18 +101,12 @@ async fn until_ours_says(testbed: &Testbed, made: &AnyOperators<'_>, controllers
     if controllers > 1 {
         wanted.push(("EtcdClusterHealthy", "True"));
     }
-    let said = until("our conditions", LIMIT, PAUSE, || async {
+    let said = made.cluster.until("our conditions", LIMIT, PAUSE, || async {
         let status = planes.get(&made.cluster.name).await?.status.unwrap_or_default();
-        let holds = |(type_, value): &(&str, &str)| {
-            let mut conditions = status.conditions.iter();
-            conditions.any(|condition| condition.type_ == *type_ && condition.status == *value)
-        };
-        Ok(wanted.iter().all(holds).then_some(()))
+        let all = wanted.iter().all(|(type_, value)| holds(&status, type_, value));
+        Ok(all.then_some(()))
     });
-    match said.await {
-        Ok(()) => Ok(()),
-        Err(error) => Err(error.context(made.cluster.report().await)),
-    }
+    said.await
 }
 
 /// Watches for a while; nothing may change. Says who wrote what meanwhile.
