@@ -80,6 +80,15 @@ pub async fn run() -> Result<()> {
             )
             .await?;
             rounds.entry("other operator").or_default().push(figures);
+            // It may leave a failed service behind, over which k0s does not install anew.
+            for host in HOSTS {
+                ssh::run(
+                    testbed.key.path(),
+                    testbed.machine(host)?.address(),
+                    by_hand::RESET,
+                )
+                .await?;
+            }
         }
     }
     report(&testbed, rounds)?;
