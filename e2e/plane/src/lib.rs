@@ -33,3 +33,4 @@ pub use api_server::{ApiServer, Options};
 pub use etcd::{EtcdMember, EtcdPlace};
 pub use plane::Plane;
 pub use ports::{Ports, free as free_port};
+pub use tethered::Tethered;

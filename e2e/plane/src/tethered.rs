@@ -1,4 +1,6 @@
 //! A process that ends with its owner: killed on drop, and by the kernel when this program dies first.
+//!
+//! Also what can happen to it meanwhile, for tests of what others do then.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,8 +9,10 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
-pub(crate) struct Tethered {
+/// A running process. Dropping it kills it.
+pub struct Tethered {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -18,7 +22,10 @@ pub(crate) struct Tethered {
 
 impl Tethered {
     /// Starts `program`; its output goes to `log`.
-    pub(crate) fn start(name: &'static str, program: &Path, args: &[String], log: PathBuf) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The log cannot be written, or `setpriv` of util-linux cannot be run.
+    pub fn start(name: &'static str, program: &Path, args: &[String], log: PathBuf) -> Result<Self> {
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new("setpriv");
         command
@@ -48,13 +55,47 @@ impl Tethered {
         })
     }
 
+    /// Whether it still runs.
+    ///
     /// # Errors
     /// It has ended; the message holds the end of its log.
-    pub(crate) fn check(&mut self) -> Result<()> {
+    pub fn check(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("{} ended with {status}:\n{}", self.name, tail(&self.log));
         }
         Ok(())
+    }
+
+    /// Stops it where it stands; what it is connected to neither gets an answer nor hears of an end.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on after [`Self::freeze`].
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Asks it to end, and waits until it has, which blocks this thread.
+    ///
+    /// # Errors
+    /// It has ended before.
+    pub fn end(mut self) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        // Not reaped yet, so the number cannot mean anybody else.
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))
     }
 }
 
