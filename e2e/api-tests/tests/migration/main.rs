@@ -1,8 +1,9 @@
-//! Objects that an older release has stored, taken over: by a manager alone, and by `clusterctl upgrade`.
+//! Objects that an older release has made, taken over: by a manager alone, by `clusterctl upgrade`, and moved by `clusterctl move`.
 
 // clippy.toml allows these in test functions; the functions that they call are meant too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod moving;
 mod planes;
 mod storage;
 mod upgrade;

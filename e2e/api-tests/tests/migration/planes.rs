@@ -6,7 +6,11 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use k0smotron_e2e_plane::{Plane, managers};
+use k0smotron_e2e_plane::{
+    Plane,
+    clusterctl::{self, Clusterctl},
+    managers,
+};
 use tokio::{sync::Mutex, task::LocalSet};
 
 /// Our own release.
@@ -57,4 +61,12 @@ pub async fn manage(plane: &Plane) -> Result<()> {
     );
     managers::start(plane, &binary).await?;
     Ok(())
+}
+
+/// A plane with Cluster API core and our release.
+pub async fn ours(state: &Path, instance: u8) -> Result<(Plane, Clusterctl)> {
+    let plane = Plane::up_in(state, instance).await?;
+    let clusterctl = clusterctl::init(&plane, &components()?, OURS).await?;
+    manage(&plane).await?;
+    Ok((plane, clusterctl))
 }
