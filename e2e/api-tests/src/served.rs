@@ -1,6 +1,10 @@
 //! An API server with all our kinds and their webhooks, and managers that serve these.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser as _;
@@ -28,6 +32,7 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
+use tokio::process::{Child, Command};
 
 /// Names that an installation of everything in one has.
 pub const VALIDATING: &str = "k0smotron-validating-webhook-configuration";
@@ -142,21 +147,10 @@ impl Served {
     /// # Errors
     /// As there.
     pub async fn manager_with(&self, arguments: &[String]) -> Result<Manager> {
-        until("the port is free", async || {
-            Ok(std::net::TcpListener::bind(("::", self.port))
-                .is_ok()
-                .then_some(()))
-        })
-        .await?;
-        let health = free_port()?;
-        let own = [
-            "k0smotron-manager".to_owned(),
-            format!("--kubeconfig={}", self.server.kubeconfig().display()),
-            format!("--webhook-port={}", self.port),
-            format!("--health-probe-bind-address=127.0.0.1:{health}"),
-            "--diagnostics-address=0".to_owned(),
-        ];
-        let options = k0smotron_manager::Options::try_parse_from(own.iter().chain(arguments))?;
+        let (own, health) = self.arguments().await?;
+        let program = "k0smotron-manager".to_owned();
+        let all = std::iter::once(&program).chain(&own).chain(arguments);
+        let options = k0smotron_manager::Options::try_parse_from(all)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -168,14 +162,56 @@ impl Served {
         });
         Ok(Manager {
             runtime: Some(runtime),
+            _process: None,
             health,
         })
     }
+
+    /// As [`Served::manager`], the program that is shipped: what is measured is worth nothing without optimisation.
+    ///
+    /// # Errors
+    /// As there, or it was not built.
+    pub async fn shipped(&self) -> Result<Manager> {
+        let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release/k0smotron-manager");
+        let (own, health) = self.arguments().await?;
+        let process = Command::new(&binary)
+            .args(own)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot run {}: `make build` writes it", binary.display()))?;
+        Ok(Manager {
+            runtime: None,
+            _process: Some(process),
+            health,
+        })
+    }
+
+    /// Arguments of a manager, and the port where it says how it is; once the last one has given its port back.
+    async fn arguments(&self) -> Result<(Vec<String>, u16)> {
+        until("the port is free", async || {
+            Ok(std::net::TcpListener::bind(("::", self.port))
+                .is_ok()
+                .then_some(()))
+        })
+        .await?;
+        let health = free_port()?;
+        let own = vec![
+            format!("--kubeconfig={}", self.server.kubeconfig().display()),
+            format!("--webhook-port={}", self.port),
+            format!("--health-probe-bind-address=127.0.0.1:{health}"),
+            "--diagnostics-address=0".to_owned(),
+        ];
+        Ok((own, health))
+    }
 }
 
-/// A manager in a runtime of its own; dropping it is a crash.
+/// A manager in a runtime or a process of its own; dropping it is a crash.
 pub struct Manager {
     runtime: Option<tokio::runtime::Runtime>,
+    _process: Option<Child>,
     health: u16,
 }
 

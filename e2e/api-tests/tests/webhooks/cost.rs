@@ -19,7 +19,7 @@ async fn the_cost_of_a_write_is_measured() -> Result<()> {
     const WRITES: usize = 100;
     let served = Served::start().await?;
     served.install().await?;
-    let manager = served.manager().await?;
+    let manager = served.shipped().await?;
     manager.ready().await?;
     let client = served.server.client()?;
     let mut told = Vec::new();
