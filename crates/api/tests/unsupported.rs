@@ -7,6 +7,7 @@ use k0smotron_api::{
     bootstrap::v1beta2::{K0sControllerConfigSpec, K0sWorkerConfigSpec},
     control_plane::v1beta2::K0sControlPlaneSpec,
     infrastructure::v1beta2::{PooledRemoteMachineSpec, RemoteMachineSpec},
+    k0smotron::v1beta2::ClusterSpec,
 };
 
 fn read<T: serde::de::DeserializeOwned>(spec: &str) -> T {
@@ -113,4 +114,44 @@ fn hosts() {
         ["spec.poolSelector"]
     );
     assert_eq!(machine("provisionJob: {}"), ["spec.provisionJob"]);
+}
+
+#[test]
+fn hosted_control_planes() {
+    let list = |spec: &str| read::<ClusterSpec>(spec).unsupported();
+    for supported in [
+        "",
+        "replicas: 3, service: {type: LoadBalancer}, persistence: {type: pvc}",
+        // As earlier releases store what was never set.
+        "storage: {type: '', etcd: {defragJob: {enabled: false, schedule: '', rule: '', image: ''}}}, \
+         monitoring: {enabled: false, prometheusImage: '', proxyImage: ''}",
+        "remoteHostCluster: {}, patches: []",
+    ] {
+        assert_eq!(list(supported), [""; 0], "{supported}");
+    }
+    let table = [
+        (
+            "remoteHostCluster: {kubeconfigRef: {name: a, namespace: b}}",
+            "spec.remoteHostCluster",
+        ),
+        ("ingress: {apiHost: a, konnectivityHost: b}", "spec.ingress"),
+        (
+            "gateway: {apiHost: a, konnectivityHost: b, parentRefs: [{name: c}]}",
+            "spec.gateway",
+        ),
+        ("storage: {type: kine}", "spec.storage.type: kine"),
+        ("storage: {type: nats}", "spec.storage.type: nats"),
+        (
+            "storage: {etcd: {defragJob: {enabled: true}}}",
+            "spec.storage.etcd.defragJob.enabled: true",
+        ),
+        ("monitoring: {enabled: true}", "spec.monitoring.enabled: true"),
+        (
+            "patches: [{target: {kind: Service, component: etcd}, patch: {type: json, content: '[]'}}]",
+            "spec.patches",
+        ),
+    ];
+    for (spec, field) in table {
+        assert_eq!(list(spec), [field], "{spec}");
+    }
 }

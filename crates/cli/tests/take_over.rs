@@ -19,8 +19,13 @@ const RELEASES: [&str; 3] = ["1.10", "2.0", "2.1"];
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| Schemas::new().unwrap());
 
 /// What this version does not run, so that it does not touch it either.
-const HELD: [&str; 5] = [
-    "not supported by this version yet: spec;",
+const HELD: [&str; 10] = [
+    "spec.ingress",
+    "spec.monitoring.enabled: true",
+    "spec.patches",
+    "spec.remoteHostCluster",
+    "spec.storage.etcd.defragJob.enabled: true",
+    "spec.storage.type: kine",
     "spec.replicas: 3",
     "spec.provisioner.type: ignition",
     "spec.provisioner.type: powershell-xml",

@@ -1,18 +1,14 @@
 //! Hosted control planes: control planes that run as pods, and tokens to join them.
 //!
-//! This version does not run the pods. It says so on each object, and writes nothing else: planes of an earlier k0smotron stay as they are.
-//!
 //! | module | what it is for |
 //! |---|---|
 //! | [`k0smotron_cluster`] | Cluster of k0smotron.io: a control plane in pods |
 //! | [`join_token_request`] | JoinTokenRequest: a token for a node |
 //! | [`k0smotron_control_plane`] | K0smotronControlPlane: a Cluster under Cluster API |
-//! | [`unsupported`] | how objects say that they are not run |
 
 pub mod join_token_request;
 pub mod k0smotron_cluster;
 pub mod k0smotron_control_plane;
-pub mod unsupported;
 
 use futures::{FutureExt, future::BoxFuture};
 use k0smotron_api::capi::{Cluster, Machine};

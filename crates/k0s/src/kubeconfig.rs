@@ -17,6 +17,90 @@ pub const CLIENT_CERTIFICATE_DAYS: i64 = 365;
 const ADMIN_NAME: &str = "kubernetes-admin";
 const ADMIN_GROUP: &str = "system:masters";
 
+/// How the entries of an administrator's kubeconfig are called, which users know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Name of the cluster's entry.
+    cluster: String,
+    user: String,
+}
+
+impl Layout {
+    /// Of clusters on machines: cluster `<cluster>`, user `<cluster>-admin`, context `<cluster>-admin@<cluster>`.
+    pub fn of_machines(cluster_name: &str) -> Self {
+        Self {
+            cluster: cluster_name.to_owned(),
+            user: format!("{cluster_name}-admin"),
+        }
+    }
+
+    /// Of hosted control planes: the cluster's entry is `<cluster>-k0s`.
+    pub fn of_hosted(cluster_name: &str) -> Self {
+        Self {
+            cluster: format!("{cluster_name}-k0s"),
+            ..Self::of_machines(cluster_name)
+        }
+    }
+
+    fn context(&self) -> String {
+        format!("{}@{}", self.user, self.cluster)
+    }
+
+    /// The administrator's kubeconfig with a fresh client certificate (CN `kubernetes-admin`, O `system:masters`) of the
+    /// cluster's CA.
+    ///
+    /// `proxy_url` is for API servers that can only be reached through a tunnel.
+    pub fn admin_kubeconfig(
+        &self,
+        server_url: &str,
+        proxy_url: Option<&str>,
+        ca: &CertificateAuthority,
+        now: Timestamp,
+    ) -> Result<SecretString, PkiError> {
+        let client = pki::client_certificate(ca, ADMIN_NAME, ADMIN_GROUP, CLIENT_CERTIFICATE_DAYS, now)?;
+        let endpoint = Endpoint::new(server_url, &ca.cert_pem).behind(proxy_url);
+        let credentials = Credentials::of(&client);
+        let document = Document::new(&self.cluster, &self.context(), &self.user, endpoint, credentials);
+        serde_yaml::to_string(&document)
+            .map(SecretString::from)
+            .map_err(|error| PkiError::Encoding(error.to_string()))
+    }
+
+    /// Whether to re-issue the administrator's kubeconfig, and why. None for one that is fine or not of this layout.
+    pub fn needs_reissue(
+        &self,
+        existing: &str,
+        server_url: &str,
+        proxy_url: Option<&str>,
+        ca_pem: &str,
+        now: Timestamp,
+    ) -> Option<Reason> {
+        let Ok(document) = Document::parse(existing) else {
+            return Some(Reason::Unreadable);
+        };
+        if !document.is_admin_of(self) {
+            return None;
+        }
+        let Some((endpoint, _, credentials)) = document.current() else {
+            return Some(Reason::Unreadable);
+        };
+        if endpoint.server != server_url || endpoint.proxy_url.as_deref() != proxy_url {
+            return Some(Reason::EndpointChanged);
+        }
+        if endpoint
+            .ca_pem()
+            .is_none_or(|existing| existing.trim() != ca_pem.trim())
+        {
+            return Some(Reason::CaChanged);
+        }
+        match credentials.certificate_pem().map(|pem| pki::validity(&pem)) {
+            _ if credentials.client_key_data.is_none() => Some(Reason::Unreadable),
+            Some(Ok(validity)) => validity.is_half_over(now).then_some(Reason::Expiring),
+            Some(Err(_)) | None => Some(Reason::Unreadable),
+        }
+    }
+}
+
 /// The administrator's kubeconfig of a cluster: user `<cluster>-admin`, context `<cluster>-admin@<cluster>`, a fresh
 /// client certificate (CN `kubernetes-admin`, O `system:masters`) of the cluster's CA.
 ///
@@ -28,14 +112,7 @@ pub fn admin_kubeconfig(
     ca: &CertificateAuthority,
     now: Timestamp,
 ) -> Result<SecretString, PkiError> {
-    let client = pki::client_certificate(ca, ADMIN_NAME, ADMIN_GROUP, CLIENT_CERTIFICATE_DAYS, now)?;
-    let endpoint = Endpoint::new(server_url, &ca.cert_pem).behind(proxy_url);
-    let user = admin_user(cluster_name);
-    let context = admin_context(cluster_name);
-    let document = Document::new(cluster_name, &context, &user, endpoint, Credentials::of(&client));
-    serde_yaml::to_string(&document)
-        .map(SecretString::from)
-        .map_err(|error| PkiError::Encoding(error.to_string()))
+    Layout::of_machines(cluster_name).admin_kubeconfig(server_url, proxy_url, ca, now)
 }
 
 /// What a kubeconfig's current context says.
@@ -95,7 +172,7 @@ pub enum Reason {
 /// Whether `existing` has the layout of [`admin_kubeconfig`] for this cluster (which is the original's and Cluster
 /// API's too). Whatever else a user stored is theirs and never re-issued.
 pub fn has_our_layout(existing: &str, cluster_name: &str) -> bool {
-    Document::parse(existing).is_ok_and(|document| document.is_admin_of(cluster_name))
+    Document::parse(existing).is_ok_and(|document| document.is_admin_of(&Layout::of_machines(cluster_name)))
 }
 
 /// Whether to re-issue the administrator's kubeconfig, and why. None for one that is fine or not of our layout.
@@ -107,29 +184,7 @@ pub fn needs_reissue(
     ca_pem: &str,
     now: Timestamp,
 ) -> Option<Reason> {
-    let Ok(document) = Document::parse(existing) else {
-        return Some(Reason::Unreadable);
-    };
-    if !document.is_admin_of(cluster_name) {
-        return None;
-    }
-    let Some((endpoint, _, credentials)) = document.current() else {
-        return Some(Reason::Unreadable);
-    };
-    if endpoint.server != server_url || endpoint.proxy_url.as_deref() != proxy_url {
-        return Some(Reason::EndpointChanged);
-    }
-    if endpoint
-        .ca_pem()
-        .is_none_or(|existing| existing.trim() != ca_pem.trim())
-    {
-        return Some(Reason::CaChanged);
-    }
-    match credentials.certificate_pem().map(|pem| pki::validity(&pem)) {
-        _ if credentials.client_key_data.is_none() => Some(Reason::Unreadable),
-        Some(Ok(validity)) => validity.is_half_over(now).then_some(Reason::Expiring),
-        Some(Err(_)) | None => Some(Reason::Unreadable),
-    }
+    Layout::of_machines(cluster_name).needs_reissue(existing, server_url, proxy_url, ca_pem, now)
 }
 
 impl fmt::Display for Reason {
@@ -141,14 +196,6 @@ impl fmt::Display for Reason {
             Self::Expiring => "less than half of its client certificate's life is left",
         })
     }
-}
-
-fn admin_user(cluster_name: &str) -> String {
-    format!("{cluster_name}-admin")
-}
-
-fn admin_context(cluster_name: &str) -> String {
-    format!("{cluster_name}-admin@{cluster_name}")
 }
 
 #[cfg(test)]
@@ -271,6 +318,25 @@ mod tests {
                 &ca.cert_pem,
                 now()
             ),
+            None
+        );
+    }
+
+    #[test]
+    fn hosted_control_planes_have_names_of_their_own() {
+        let ca = ca();
+        let (hosted, machines) = (Layout::of_hosted("demo"), Layout::of_machines("demo"));
+        let text = hosted.admin_kubeconfig(SERVER, None, &ca, now()).unwrap();
+        let text = text.expose_secret();
+        assert!(text.contains("current-context: demo-admin@demo-k0s"), "{text}");
+        assert_eq!(
+            hosted.needs_reissue(text, SERVER, None, &ca.cert_pem, now()),
+            None
+        );
+        let moved = hosted.needs_reissue(text, "https://b:6443", None, &ca.cert_pem, now());
+        assert_eq!(moved, Some(Reason::EndpointChanged));
+        assert_eq!(
+            machines.needs_reissue(text, "https://b:6443", None, &ca.cert_pem, now()),
             None
         );
     }

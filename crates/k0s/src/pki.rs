@@ -4,6 +4,8 @@
 //! key that was loaded is never written out again: the PEM text it came from is what goes on, because re-encoding
 //! changes the container format and not all readers take every one. Nothing is stored here.
 
+mod peer;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +16,8 @@ use rcgen::{
 use secrecy::{ExposeSecret, SecretString};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
+
+pub use self::peer::{PeerFault, PeerRequest, peer_certificate, peer_fault};
 
 /// Life of a generated authority, in days.
 pub const CA_DAYS: i64 = 3650;
@@ -123,20 +127,29 @@ pub fn client_certificate(
     days: i64,
     now: Timestamp,
 ) -> Result<ClientCertificate, PkiError> {
+    let mut params = certificate(common_name, days, now)?;
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, organization);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    issue(ca, params, now)
+}
+
+/// Signs a certificate for a new key.
+fn issue(
+    ca: &CertificateAuthority,
+    mut params: CertificateParams,
+    now: Timestamp,
+) -> Result<ClientCertificate, PkiError> {
     validate_ca(ca, now)?;
     let authority = first_certificate(&ca.cert_pem)?;
     let issuer = Issuer::from_ca_cert_der(&authority.contents.as_slice().into(), load_key(&ca.key_pem)?)
         .map_err(|error| PkiError::Certificate(error.to_string()))?;
 
-    let mut params = certificate(common_name, days, now)?;
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, organization);
     params.key_usages = vec![
         KeyUsagePurpose::DigitalSignature,
         KeyUsagePurpose::KeyEncipherment,
     ];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate().map_err(encoding)?;
     let cert = params.signed_by(&key, &issuer).map_err(encoding)?;

@@ -7,5 +7,6 @@ pub mod annotations;
 pub mod conditions;
 pub mod field_managers;
 pub mod finalizers;
+pub mod hosted;
 pub mod labels;
 pub mod secrets;

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use super::{KubeconfigError, admin_context, admin_user};
+use super::{KubeconfigError, Layout};
 use crate::pki::ClientCertificate;
 
 /// A kubeconfig file.
@@ -130,7 +130,7 @@ impl Document {
         Some((&cluster.cluster, &user.name, &user.user))
     }
 
-    pub(super) fn is_admin_of(&self, cluster_name: &str) -> bool {
+    pub(super) fn is_admin_of(&self, layout: &Layout) -> bool {
         let Self {
             clusters,
             contexts,
@@ -140,9 +140,9 @@ impl Document {
         matches!(
             (clusters.as_slice(), contexts.as_slice(), users.as_slice()),
             ([cluster], [context], [user])
-                if cluster.name == cluster_name
-                    && context.name == admin_context(cluster_name)
-                    && user.name == admin_user(cluster_name)
+                if cluster.name == layout.cluster
+                    && context.name == layout.context()
+                    && user.name == layout.user
                     && user.user.token.is_none()
         )
     }

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     CertificateRef, ClusterStatus, ComponentPatch, DisruptionSpec, GatewaySpec, IngressSpec, MonitoringSpec,
     Mount, PersistenceSpec, RemoteHostClusterSpec, SchedulingSpec, SecuritySpec, ServiceSpec, StorageSpec,
+    StorageType,
 };
 use crate::{
     embedded::{Embedded, ResourceRequirements, TopologySpreadConstraint, Volume},
     k0smotron::{DEFAULT_IMAGE, DEFAULT_VERSION, or_default},
     meta::LabelsAndAnnotations,
+    unsupported::Fields,
 };
 
 /// A control plane that runs as pods; also the spec of a K0smotronControlPlane.
@@ -144,10 +146,33 @@ impl ClusterSpec {
         or_default(&self.image, DEFAULT_IMAGE)
     }
 
-    /// What is asked for and not done yet, by field. Hosted control planes as such are not, so the whole spec is.
+    /// What is asked for and not done yet, by field.
     #[must_use]
     pub fn unsupported(&self) -> Vec<String> {
-        vec!["spec".to_owned()]
+        let storage = self.storage.as_ref();
+        let kind = storage.map_or(StorageType::Etcd, |storage| storage.r#type);
+        let defrag = storage.and_then(|storage| storage.etcd.defrag_job.as_ref());
+        let remote = self.remote_host_cluster.as_ref();
+        let monitored = self
+            .monitoring
+            .as_ref()
+            .is_some_and(|monitoring| monitoring.enabled);
+        Fields::default()
+            .when(
+                remote.is_some_and(|remote| remote.kubeconfig_ref.is_some()),
+                "spec.remoteHostCluster",
+            )
+            .when(self.ingress.is_some(), "spec.ingress")
+            .when(self.gateway.is_some(), "spec.gateway")
+            .when(kind == StorageType::Kine, "spec.storage.type: kine")
+            .when(kind == StorageType::Nats, "spec.storage.type: nats")
+            .when(
+                kind == StorageType::Etcd && defrag.is_some_and(|job| job.enabled),
+                "spec.storage.etcd.defragJob.enabled: true",
+            )
+            .when(monitored, "spec.monitoring.enabled: true")
+            .when(!self.patches.is_empty(), "spec.patches")
+            .into_vec()
     }
 }
 
