@@ -11,7 +11,7 @@ export K0S_BINARY UPSTREAM_OPERATOR
 DIST = target/dist/v$(VERSION)
 E2E = target/debug/e2e
 
-.PHONY: help build manifests components quickstart quickstart-down test test-fast e2e bench fuzz deny docs clean
+.PHONY: help build manifests components image quickstart quickstart-down test test-fast e2e bench fuzz deny docs clean
 
 help:
 	@echo 'make quickstart        a k0s cluster on two machines through Cluster API, left running'
@@ -20,6 +20,7 @@ help:
 	@echo 'make e2e SUITE=machines [K0S_BINARY=]                       a full suite'
 	@echo 'make bench BENCH=machines [K0S_BINARY=] [UPSTREAM_OPERATOR=]  ratios of one run'
 	@echo 'make fuzz [FUZZ_SECONDS=]   conversion and admission under arbitrary input'
+	@echo 'make image             the manager image as an OCI archive, without a container engine'
 	@echo 'make build | manifests | components | deny | docs'
 
 # The manager and k0smotronctl, in target/release. Each by itself: together they would be built with the features of both.
@@ -41,6 +42,13 @@ manifests:
 components:
 	@e2e/prerequisites build
 	$(CARGO) run --quiet --locked -p k0smotron-api --example render -- --out $(DIST) --version v$(VERSION)
+
+# The manager's image as an OCI archive: `podman load`, `ctr images import` or `skopeo copy oci-archive:` take it from there.
+image:
+	@e2e/prerequisites build
+	$(CARGO) build --profile dist --locked -p k0smotron-manager
+	$(CARGO) run --quiet --release --locked -p k0smotron-e2e-images -- \
+		--binary target/dist/k0smotron-manager --version v$(VERSION) --out $(DIST)
 
 # What every scenario on machines needs. The harness itself builds the upstream components.
 .PHONY: harness

@@ -111,6 +111,11 @@ pub(crate) fn key(component: Component, toolchain: &Toolchain) -> Result<String>
         hash.update(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
         hash.update([0]);
     }
+    // Components that are not an upstream main package have one of their own.
+    if let Ok(program) = fs::read(component.module_directory().join("main.go")) {
+        hash.update(program);
+        hash.update([0]);
+    }
     for part in component.flags() {
         hash.update(part);
         hash.update([0]);

@@ -16,6 +16,10 @@ pub enum Component {
     ClusterApi,
     /// kine, with SQLite in it.
     Kine,
+    /// CoreDNS with the plugins that k0s' configuration of it names.
+    CoreDns,
+    /// konnectivity-server and proxy-agent.
+    Konnectivity,
 }
 
 /// Files of a Go module that are kept beside the binaries, so that a warm cache needs no module cache.
@@ -27,12 +31,14 @@ pub(crate) struct Share {
 
 impl Component {
     /// In the order of their use: what the management plane needs comes first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Etcd,
         Self::Kubernetes,
         Self::ClusterApi,
         Self::Containerd,
         Self::Kine,
+        Self::CoreDns,
+        Self::Konnectivity,
     ];
 
     /// Directory under `e2e/upstream`, and first half of the name in the cache.
@@ -44,6 +50,8 @@ impl Component {
             Self::Containerd => "containerd",
             Self::ClusterApi => "cluster-api",
             Self::Kine => "kine",
+            Self::CoreDns => "coredns",
+            Self::Konnectivity => "konnectivity",
         }
     }
 
@@ -56,6 +64,8 @@ impl Component {
             Self::Containerd => "v2.3.3",
             Self::ClusterApi => "v1.14.0",
             Self::Kine => "v0.16.3",
+            Self::CoreDns => "v1.12.0",
+            Self::Konnectivity => "v0.36.0",
         }
     }
 
@@ -68,6 +78,8 @@ impl Component {
             Self::Containerd => "github.com/containerd/containerd/v2",
             Self::ClusterApi => "sigs.k8s.io/cluster-api",
             Self::Kine => "github.com/k3s-io/kine",
+            Self::CoreDns => "github.com/coredns/coredns",
+            Self::Konnectivity => "sigs.k8s.io/apiserver-network-proxy",
         }
     }
 
@@ -121,7 +133,12 @@ impl Component {
                 ("CGO_ENABLED", "1"),
                 ("CGO_CFLAGS", "-O1 -DSQLITE_USE_ALLOCA=1"),
             ],
-            Self::Kubernetes | Self::Etcd | Self::Containerd | Self::ClusterApi => &[],
+            Self::Kubernetes
+            | Self::Etcd
+            | Self::Containerd
+            | Self::ClusterApi
+            | Self::CoreDns
+            | Self::Konnectivity => &[],
         }
     }
 
@@ -130,7 +147,9 @@ impl Component {
         match self {
             Self::Etcd => &[("server", "etcd")],
             Self::ClusterApi => &[("core", "cluster-api-core")],
-            Self::Kubernetes | Self::Containerd | Self::Kine => &[],
+            // The names that k0s starts the server by, and that its image has for the agent.
+            Self::Konnectivity => &[("server", "konnectivity-server"), ("agent", "proxy-agent")],
+            Self::Kubernetes | Self::Containerd | Self::Kine | Self::CoreDns => &[],
         }
     }
 
@@ -146,7 +165,12 @@ impl Component {
                     path: "metadata.yaml",
                 },
             ],
-            Self::Kubernetes | Self::Etcd | Self::Containerd | Self::Kine => &[],
+            Self::Kubernetes
+            | Self::Etcd
+            | Self::Containerd
+            | Self::Kine
+            | Self::CoreDns
+            | Self::Konnectivity => &[],
         }
     }
 
@@ -155,7 +179,8 @@ impl Component {
         match self {
             Self::Kubernetes => "about 6 min",
             Self::Etcd | Self::Containerd => "about 40 s",
-            Self::ClusterApi | Self::Kine => "about 2 min",
+            Self::ClusterApi | Self::Kine | Self::CoreDns => "about 2 min",
+            Self::Konnectivity => "about 1 min",
         }
     }
 }
@@ -174,11 +199,12 @@ mod tests {
     fn versions_are_those_of_the_module_files() {
         for component in Component::ALL {
             let text = std::fs::read_to_string(component.module_directory().join("go.mod")).unwrap();
-            let wanted = format!("\t{} {} ", component.main_module(), component.version());
-            assert!(
-                text.contains(&wanted),
-                "{component}: go.mod does not require {wanted:?}"
-            );
+            let wanted = format!("{} {}", component.main_module(), component.version());
+            let pinned = text.lines().any(|line| {
+                let line = line.trim_start_matches("require").trim();
+                line.split(" //").next() == Some(wanted.as_str())
+            });
+            assert!(pinned, "{component}: go.mod does not require {wanted:?}");
         }
     }
 

@@ -10,6 +10,7 @@ mod build;
 mod cache;
 mod component;
 mod go;
+pub mod store;
 
 pub use cache::directory as cache_directory;
 pub use component::Component;

@@ -8,12 +8,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use k0smotron_e2e_components::{Component, ensure as ensure_component};
+use k0smotron_e2e_components::{Component, ensure as ensure_component, store};
+use k0smotron_e2e_images::{archive, pause};
 use serde::{Deserialize, Serialize};
 
-use crate::cache;
 use crate::command::run_blocking as run;
-use crate::pause;
 
 /// Raised when this module makes something else of the same files.
 const LAYOUT: &str = "1";
@@ -159,15 +158,18 @@ fn golden_root(boot: Boot) -> Result<PathBuf> {
     for (path, _, content) in &files {
         parts.extend([path, content]);
     }
-    let key = cache::key(parts.into_iter().map(str::as_bytes));
-    cache::get_or_make("roots", &key, |root| {
+    let key = store::key(parts.into_iter().map(str::as_bytes));
+    store::get_or_make("roots", &key, |root| {
         eprintln!("building the Debian root of the machines … about 40 s");
         let begin = Instant::now();
         debootstrap(root, &packages)?;
         for (path, mode, content) in files {
             write(&root.join(path), mode, content)?;
         }
-        pause::archive(&root.join("usr/local/share/k0smotron/pause.tar"))?;
+        archive::write_file(
+            &[pause::image()?],
+            &root.join("usr/local/share/k0smotron/pause.tar"),
+        )?;
         run(Command::new("chroot")
             .arg(root)
             .args(["/bin/sh", "-c", CUSTOMIZE]))?;
@@ -214,8 +216,8 @@ fn binaries_layer(directories: &[PathBuf]) -> Result<PathBuf> {
             format!("{} {} {seconds}.{nanoseconds}", path.display(), metadata.len())
         })
         .collect();
-    let key = cache::key(identities.iter().map(String::as_bytes));
-    cache::get_or_make("layers", &key, |layer| {
+    let key = store::key(identities.iter().map(String::as_bytes));
+    store::get_or_make("layers", &key, |layer| {
         let target = layer.join("usr/local/bin");
         fs::create_dir_all(&target)?;
         for (path, _) in &binaries {

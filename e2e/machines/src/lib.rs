@@ -9,9 +9,9 @@
 //!
 //! Not here: k0s, Kubernetes, and anything that is shipped.
 
-mod cache;
 mod cgroup;
 mod command;
+mod container_images;
 mod delay;
 mod disk;
 mod fault;
@@ -20,7 +20,6 @@ mod image;
 mod machine;
 mod network;
 mod oci;
-mod pause;
 mod runc;
 mod ssh_key;
 mod state;

@@ -6,6 +6,8 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -211,6 +213,28 @@ impl Machine {
         runc::exec(&self.place, script, EXEC_DEADLINE).await
     }
 
+    /// Writes a copy of a file of this host to `target`, an absolute path of the machine outside of `/var/lib/k0s`, `/run`
+    /// and `/tmp`.
+    ///
+    /// # Errors
+    /// One of them cannot be read or written.
+    pub async fn install(&self, source: &Path, target: &str, mode: u32) -> Result<()> {
+        let path = self.place.root().join(target.trim_start_matches('/'));
+        let copied = async {
+            if let Some(parent) = path.parent() {
+                tokio::fs::create_dir_all(parent).await?;
+            }
+            // Not over the old one, which may be running.
+            let partial = path.with_extension("partial");
+            tokio::fs::copy(source, &partial).await?;
+            tokio::fs::set_permissions(&partial, fs::Permissions::from_mode(mode)).await?;
+            tokio::fs::rename(&partial, &path).await
+        };
+        copied
+            .await
+            .with_context(|| format!("cannot copy {} to {}", source.display(), path.display()))
+    }
+
     /// Stops every process of the machine where it stands; its network stays. Connections neither answer nor break.
     ///
     /// # Errors
@@ -325,7 +349,7 @@ pub(crate) fn places(instance: u8) -> Result<Vec<Place>> {
     names.iter().map(|name| Place::new(instance, name)).collect()
 }
 
-fn directory_names(directory: &std::path::Path) -> Result<Vec<String>> {
+fn directory_names(directory: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -2,7 +2,6 @@
 //!
 //! An entry is absent or complete: it is made beside its place and renamed, under a lock that ends with its holder.
 
-use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,10 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
 /// The entry `<kind>/<key>`; `make` fills a fresh directory when there is none.
-pub(crate) fn get_or_make(kind: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+///
+/// # Errors
+/// The cache cannot be written, its path holds a character that mount options do not take, or `make` fails.
+pub fn get_or_make(kind: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let directory = root()?.join(kind);
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let entry = directory.join(key);
@@ -35,7 +37,7 @@ pub(crate) fn get_or_make(kind: &str, key: &str, make: impl FnOnce(&Path) -> Res
 }
 
 /// 16 hexadecimal digits that change with any of `parts`.
-pub(crate) fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+pub fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.len().to_le_bytes());
@@ -44,17 +46,12 @@ pub(crate) fn key<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     hex(hash.finalize().get(..8).unwrap_or_default())
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn root() -> Result<PathBuf> {
-    let root = match env::var_os("K0SMOTRON_CACHE").filter(|value| !value.is_empty()) {
-        Some(path) => std::path::absolute(path)?,
-        None => env::home_dir()
-            .context("neither K0SMOTRON_CACHE nor HOME is set")?
-            .join(".cache/k0smotron"),
-    };
+    let root = std::path::absolute(crate::cache_directory()?)?;
     // The paths become overlay mount options, where these characters separate.
     ensure!(
         !root.to_string_lossy().contains([':', ',', '\\', '"']),
