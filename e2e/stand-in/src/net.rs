@@ -69,3 +69,28 @@ pub fn host_port(host: &str, port: u16) -> String {
         format!("{host}:{port}")
     }
 }
+
+/// Host and port of `host`, `host:port` or `[host]:port`.
+pub fn split_host_port(text: &str, default_port: u16) -> (&str, u16) {
+    match text.rsplit_once(':') {
+        // More than one colon and no bracket: an IPv6 address without a port.
+        Some((host, port)) if !host.contains(':') || host.starts_with('[') => (
+            host.trim_start_matches('[').trim_end_matches(']'),
+            port.parse().unwrap_or(default_port),
+        ),
+        _ => (text, default_port),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_what_follows_a_host() {
+        assert_eq!(split_host_port("lb.example", 8132), ("lb.example", 8132));
+        assert_eq!(split_host_port("lb.example:30132", 8132), ("lb.example", 30132));
+        assert_eq!(split_host_port("fd00::1", 8132), ("fd00::1", 8132));
+        assert_eq!(split_host_port("[fd00::1]:443", 8132), ("fd00::1", 443));
+    }
+}

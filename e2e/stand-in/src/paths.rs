@@ -101,6 +101,20 @@ impl Paths {
         self.run_dir.join("kine/kine.sock:2379")
     }
 
+    /// Each directory in it is a stack of objects that k0s applies.
+    pub fn manifests_dir(&self) -> PathBuf {
+        self.data_dir.join("manifests")
+    }
+
+    /// What tells the API server to reach nodes through konnectivity.
+    pub fn egress_config(&self) -> PathBuf {
+        self.data_dir.join("konnectivity.conf")
+    }
+
+    pub fn konnectivity_socket(&self) -> PathBuf {
+        self.run_dir.join("konnectivity-server/konnectivity-server.sock")
+    }
+
     pub fn kubelet_kubeconfig(&self) -> PathBuf {
         self.data_dir.join("kubelet.conf")
     }

@@ -1,6 +1,7 @@
 //! The `ClusterConfig` of k0s (`k0s.k0sproject.io/v1beta1`), as far as the played components read it, with k0s'
 //! defaults. What they do not read is kept as it is and appears in the cluster-wide object unchanged.
 
+mod images;
 mod network;
 mod spec;
 mod storage;
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use self::{
-    spec::{Api, Component, Images, Spec, parse_spec},
+    images::Images,
+    spec::{Api, Component, Spec, parse_spec},
     storage::Storage,
 };
 use crate::paths::{DEFAULT_CONFIG, Paths};

@@ -1,7 +1,7 @@
 //! `spec.network`, with k0s' checks of what a control plane depends on: address ranges and the two kinds of load
 //! balancing, which are checked and accepted here, but not played.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,37 @@ pub struct Network {
     control_plane_load_balancing: Option<ControlPlaneLoadBalancing>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_local_load_balancing: Option<NodeLocalLoadBalancing>,
+    pub kube_proxy: KubeProxy,
     #[serde(flatten)]
     rest: Map<String, Value>,
+}
+
+/// kube-proxy, as far as this stand-in deploys it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KubeProxy {
+    pub disabled: bool,
+    pub mode: String,
+    pub metrics_bind_address: String,
+    pub healthz_bind_address: String,
+    pub extra_args: BTreeMap<String, String>,
+    pub raw_args: Vec<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl Default for KubeProxy {
+    fn default() -> Self {
+        Self {
+            disabled: false,
+            mode: "iptables".to_owned(),
+            metrics_bind_address: "0.0.0.0:10249".to_owned(),
+            healthz_bind_address: "0.0.0.0:10256".to_owned(),
+            extra_args: BTreeMap::new(),
+            raw_args: Vec::new(),
+            rest: Map::new(),
+        }
+    }
 }
 
 impl Default for Network {
@@ -35,6 +64,7 @@ impl Default for Network {
             cluster_domain: "cluster.local".to_owned(),
             control_plane_load_balancing: None,
             node_local_load_balancing: None,
+            kube_proxy: KubeProxy::default(),
             rest: Map::new(),
         }
     }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{network::Network, storage::Storage};
+use super::{images::Images, network::Network, storage::Storage};
 
 /// `spec` with defaults. Sections whose decoder in k0s is not strict accept unknown fields here too.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,8 +34,8 @@ pub struct Spec {
     install_config: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     extensions: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    konnectivity: Option<Value>,
+    #[serde(default)]
+    pub konnectivity: Konnectivity,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metrics_server: Option<Value>,
 }
@@ -130,6 +130,26 @@ pub struct Component {
     pub raw_args: Vec<String>,
 }
 
+/// The way from the API server to nodes that it cannot dial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Konnectivity {
+    pub admin_port: u16,
+    pub agent_port: u16,
+    /// Where the agents find the server, if not at the API server's host.
+    pub external_address: String,
+}
+
+impl Default for Konnectivity {
+    fn default() -> Self {
+        Self {
+            admin_port: 8133,
+            agent_port: 8132,
+            external_address: String::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerProfile {
@@ -137,44 +157,6 @@ pub struct WorkerProfile {
     /// KubeletConfiguration fields that override k0s' own.
     #[serde(default)]
     pub values: Map<String, Value>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Images {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pause: Option<Image>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Image {
-    pub image: String,
-    pub version: String,
-}
-
-impl Images {
-    /// Images of which only the pause image is known.
-    pub fn with_pause(pause: Option<Image>) -> Self {
-        Self {
-            pause,
-            rest: Map::new(),
-        }
-    }
-
-    /// The pause image: what the file says, over the one that k0s v1.36 ships.
-    pub fn pause(&self) -> Image {
-        let mut pause = self.pause.clone().unwrap_or_default();
-        if pause.image.is_empty() {
-            "quay.io/k0sproject/pause".clone_into(&mut pause.image);
-        }
-        if pause.version.is_empty() {
-            "3.10.2-0".clone_into(&mut pause.version);
-        }
-        pause
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! `spec.storage`: etcd on the controllers, or kine over a database.
+//! `spec.storage`: etcd on the controllers or elsewhere, or kine over a database.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -47,6 +47,16 @@ impl Storage {
         kine
     }
 
+    /// The etcd that runs elsewhere, when that is what is configured.
+    pub fn external_etcd(&self) -> Option<&ExternalCluster> {
+        self.etcd.external_cluster.as_ref().filter(|_| !self.is_kine())
+    }
+
+    /// Whether this controller runs a member of etcd.
+    pub fn runs_etcd(&self) -> bool {
+        !self.is_kine() && self.external_etcd().is_none()
+    }
+
     /// Whether another controller can share this storage: etcd grows, a file does not, a database server may.
     pub fn is_joinable(&self) -> bool {
         if !self.is_kine() {
@@ -65,8 +75,11 @@ impl Storage {
 
     pub(super) fn validate(&self) -> Result<()> {
         match self.kind.as_str() {
-            "etcd" if self.etcd.external_cluster.is_none() => Ok(()),
-            "etcd" => bail!("spec: storage: an external etcd cluster is not played by this stand-in for k0s"),
+            "etcd" => self
+                .etcd
+                .external_cluster
+                .as_ref()
+                .map_or(Ok(()), ExternalCluster::validate),
             "kine" => Ok(()),
             "" => bail!("spec: storage: type: Required value"),
             other => bail!(
@@ -90,7 +103,51 @@ pub struct Etcd {
     pub extra_args: BTreeMap<String, String>,
     pub raw_args: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub external_cluster: Option<Value>,
+    pub external_cluster: Option<ExternalCluster>,
+}
+
+/// An etcd that somebody else runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExternalCluster {
+    /// Client URLs.
+    pub endpoints: Vec<String>,
+    /// First part of every key.
+    pub etcd_prefix: String,
+    pub ca_file: String,
+    pub client_cert_file: String,
+    pub client_key_file: String,
+}
+
+impl ExternalCluster {
+    /// With TLS by its three files, or without; k0s has nothing in between.
+    pub fn has_tls(&self) -> bool {
+        self.tls_files().iter().all(|file| !file.is_empty())
+    }
+
+    fn tls_files(&self) -> [&String; 3] {
+        [&self.ca_file, &self.client_cert_file, &self.client_key_file]
+    }
+
+    fn validate(&self) -> Result<()> {
+        let field = "spec.storage.etcd.externalCluster";
+        if self.endpoints.is_empty() {
+            bail!("{field}.endpoints cannot be null or empty");
+        }
+        if self.endpoints.iter().any(String::is_empty) {
+            bail!("{field}.endpoints cannot contain empty strings");
+        }
+        if self.etcd_prefix.is_empty() {
+            bail!("{field}.etcdPrefix cannot be empty");
+        }
+        if !self.has_tls() && self.tls_files().iter().any(|file| !file.is_empty()) {
+            bail!(
+                "{field} is invalid: all TLS properties [caFile,clientCertFile,clientKeyFile] must be defined or \
+                 none of those"
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Default for Etcd {
@@ -143,6 +200,26 @@ mod tests {
 
     fn kine(data_source: &str) -> Storage {
         serde_json::from_value(json!({"type": "kine", "kine": {"dataSource": data_source}})).unwrap()
+    }
+
+    #[test]
+    fn an_etcd_elsewhere_needs_endpoints_a_prefix_and_all_or_nothing_of_tls() {
+        let storage = |external: Value| -> Storage {
+            serde_json::from_value(json!({"etcd": {"externalCluster": external}})).unwrap()
+        };
+        let whole = storage(json!({
+            "endpoints": ["https://etcd:2379"], "etcdPrefix": "c",
+            "caFile": "/ca", "clientCertFile": "/crt", "clientKeyFile": "/key",
+        }));
+        whole.validate().unwrap();
+        assert!(whole.external_etcd().unwrap().has_tls() && !whole.runs_etcd() && whole.is_joinable());
+        for broken in [
+            json!({"etcdPrefix": "c"}),
+            json!({"endpoints": ["http://e:2379"]}),
+            json!({"endpoints": ["http://e:2379"], "etcdPrefix": "c", "caFile": "/ca"}),
+        ] {
+            assert!(storage(broken.clone()).validate().is_err(), "{broken}");
+        }
     }
 
     #[test]

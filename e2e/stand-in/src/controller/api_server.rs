@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Result;
 use kube::Client;
 
+use super::konnectivity;
 use crate::{
     config::NodeConfig,
     paths::{CIPHER_SUITES, Paths},
@@ -20,13 +21,16 @@ const STOP_RESERVE: Duration = Duration::from_secs(2);
 pub struct Settings {
     /// It publishes its address as the `kubernetes` endpoint itself.
     pub own_endpoints: bool,
+    /// It reaches nodes through konnectivity, not by itself.
+    pub konnectivity: bool,
     pub stop_timeout: Duration,
 }
 
 impl Settings {
-    pub fn new(own_endpoints: bool, stop_timeout: Option<Duration>) -> Self {
+    pub fn new(own_endpoints: bool, konnectivity: bool, stop_timeout: Option<Duration>) -> Self {
         Self {
             own_endpoints,
+            konnectivity,
             stop_timeout: stop_timeout.unwrap_or(STOP_TIMEOUT),
         }
     }
@@ -94,7 +98,23 @@ fn arguments(paths: &Paths, node: &NodeConfig, settings: &Settings) -> Vec<Strin
         ("profiling", "false".to_owned()),
         ("v", "1".to_owned()),
     ]);
-    if node.spec.storage.is_kine() {
+    if settings.konnectivity {
+        let audiences = format!("https://kubernetes.default.svc,{}", konnectivity::AUDIENCE);
+        flags.insert("api-audiences", audiences);
+        let config = paths.egress_config().display().to_string();
+        flags.insert("egress-selector-config-file", config);
+    }
+    if let Some(external) = node.spec.storage.external_etcd() {
+        flags.insert("etcd-servers", external.endpoints.join(","));
+        flags.insert("etcd-prefix", external.etcd_prefix.clone());
+        if external.has_tls() {
+            flags.extend([
+                ("etcd-cafile", external.ca_file.clone()),
+                ("etcd-certfile", external.client_cert_file.clone()),
+                ("etcd-keyfile", external.client_key_file.clone()),
+            ]);
+        }
+    } else if node.spec.storage.is_kine() {
         flags.insert("etcd-servers", format!("unix:{}", paths.kine_socket().display()));
     } else {
         flags.extend([
@@ -146,7 +166,7 @@ mod tests {
         )
         .unwrap();
         let paths = Paths::new(None, None, None, None).unwrap();
-        let settings = Settings::new(false, None);
+        let settings = Settings::new(false, true, None);
         let arguments = arguments(&paths, &node, &settings);
         for expected in [
             "--anonymous-auth=true",
@@ -155,6 +175,31 @@ mod tests {
             "--x",
             "--etcd-servers=https://127.0.0.1:2379",
             "--shutdown-watch-termination-grace-period=18s",
+            "--egress-selector-config-file=/var/lib/k0s/konnectivity.conf",
+            "--api-audiences=https://kubernetes.default.svc,system:konnectivity-server",
+        ] {
+            assert!(
+                arguments.contains(&expected.to_owned()),
+                "{expected} in {arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_etcd_elsewhere_is_reached_with_its_own_files_and_prefix() {
+        let node = NodeConfig::parse(
+            "spec: {api: {address: 10.0.0.5}, storage: {etcd: {externalCluster: {endpoints: ['https://a:2379', \
+             'https://b:2379'], etcdPrefix: demo, caFile: /ca, clientCertFile: /crt, clientKeyFile: /key}}}}",
+        )
+        .unwrap();
+        let paths = Paths::new(None, None, None, None).unwrap();
+        let arguments = arguments(&paths, &node, &Settings::new(true, false, None));
+        for expected in [
+            "--etcd-servers=https://a:2379,https://b:2379",
+            "--etcd-prefix=demo",
+            "--etcd-cafile=/ca",
+            "--etcd-certfile=/crt",
+            "--etcd-keyfile=/key",
         ] {
             assert!(
                 arguments.contains(&expected.to_owned()),
@@ -167,7 +212,11 @@ mod tests {
     fn kine_is_reached_through_its_socket() {
         let node = NodeConfig::parse("spec: {api: {address: 10.0.0.5}, storage: {type: kine}}").unwrap();
         let paths = Paths::new(None, None, None, None).unwrap();
-        let arguments = arguments(&paths, &node, &Settings::new(true, Some(Duration::from_secs(1))));
+        let arguments = arguments(
+            &paths,
+            &node,
+            &Settings::new(true, false, Some(Duration::from_secs(1))),
+        );
         assert!(arguments.contains(&"--etcd-servers=unix:/run/k0s/kine/kine.sock:2379".to_owned()));
         for absent in ["--etcd-cafile", "--shutdown-watch", "--endpoint-reconciler-type"] {
             assert!(

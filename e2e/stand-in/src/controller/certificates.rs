@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// Makes everything but etcd's own certificates, which have to wait for the authority of an existing cluster.
-pub fn ensure(paths: &Paths, node: &NodeConfig) -> Result<()> {
+/// `konnectivity` says whether its server gets credentials.
+pub fn ensure(paths: &Paths, node: &NodeConfig, konnectivity: bool) -> Result<()> {
     let directory = paths.pki_dir();
     pki::ensure_authority(&directory, "ca", "kubernetes-ca")?;
     pki::ensure_authority(&directory, "front-proxy-ca", "kubernetes-front-proxy-ca")?;
@@ -50,7 +51,11 @@ pub fn ensure(paths: &Paths, node: &NodeConfig) -> Result<()> {
             "system:kube-controller-manager",
         ),
         ("scheduler", "system:kube-scheduler", "system:kube-scheduler"),
+        ("konnectivity", "kubernetes-konnectivity", "system:masters"),
     ] {
+        if name == "konnectivity" && !konnectivity {
+            continue;
+        }
         let identity = client("ca", name, common_name, organization)?;
         let kubeconfig = render(&LOCAL, &server, &ca, &certificate_user(&identity))?;
         pki::write_atomically(&paths.pki(&format!("{name}.conf")), &kubeconfig, 0o600)?;

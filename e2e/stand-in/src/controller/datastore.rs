@@ -1,4 +1,4 @@
-//! Where the API server keeps its objects: etcd, or kine over a database.
+//! Where the API server keeps its objects: etcd, here or elsewhere, or kine over a database.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
@@ -14,8 +14,15 @@ use crate::{
 
 /// The running store.
 pub enum Datastore {
-    Etcd { process: Supervised, client: EtcdClient },
-    Kine { process: Supervised },
+    Etcd {
+        process: Supervised,
+        client: EtcdClient,
+    },
+    Kine {
+        process: Supervised,
+    },
+    /// An etcd that somebody else runs.
+    External,
 }
 
 impl Datastore {
@@ -26,12 +33,15 @@ impl Datastore {
             let process = start_kine(paths, node).await?;
             return Ok(Self::Kine { process });
         }
+        if node.spec.storage.external_etcd().is_some() {
+            return Ok(Self::External);
+        }
         let process = etcd::start(paths, node, join).await?;
         let client = EtcdClient::new(paths).await?;
         Ok(Self::Etcd { process, client })
     }
 
-    /// Waits until it answers.
+    /// Waits until it answers; of one elsewhere, the API server itself finds out.
     pub async fn wait_ready(&self, paths: &Paths) -> Result<()> {
         match self {
             Self::Etcd { client, .. } => etcd::wait_ready(client).await,
@@ -42,6 +52,7 @@ impl Datastore {
                 })
                 .await
             }
+            Self::External => Ok(()),
         }
     }
 
@@ -49,7 +60,7 @@ impl Datastore {
     pub fn etcd(&self) -> Option<&EtcdClient> {
         match self {
             Self::Etcd { client, .. } => Some(client),
-            Self::Kine { .. } => None,
+            Self::Kine { .. } | Self::External => None,
         }
     }
 
@@ -64,6 +75,7 @@ impl Datastore {
                 }
             },
             Self::Etcd { process, .. } | Self::Kine { process } => process.stop().await,
+            Self::External => {}
         }
     }
 }

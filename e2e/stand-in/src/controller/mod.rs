@@ -1,7 +1,9 @@
 //! `k0s controller`: etcd, then the API server, then everything that works through it, in k0s' order; and all of it
 //! stopped again in the reverse order.
 
+mod addons;
 mod api_server;
+mod applier;
 mod certificates;
 mod cluster_components;
 mod cluster_config;
@@ -13,6 +15,7 @@ pub mod etcd;
 pub mod etcd_client;
 mod join_api;
 mod join_client;
+mod konnectivity;
 mod leases;
 mod membership;
 mod objects;
@@ -109,16 +112,10 @@ fn make_directories(paths: &Paths) -> Result<()> {
 
 /// Says what real k0s would run and this stand-in does not, once.
 fn warn_about_missing_parts(node: &NodeConfig, flags: &ControllerFlags) {
-    let mut missing: Vec<&str> = [
-        "coredns",
-        "konnectivity-server",
-        "kube-proxy",
-        "metrics-server",
-        "helm",
-    ]
-    .into_iter()
-    .filter(|component| !flags.disables(component))
-    .collect();
+    let mut missing: Vec<&str> = ["metrics-server", "helm"]
+        .into_iter()
+        .filter(|component| !flags.disables(component))
+        .collect();
     if node.spec.network.provider != "custom" && !flags.disables("network-provider") {
         missing.push("network-provider");
     }

@@ -11,7 +11,9 @@ use tokio::{
 };
 
 use super::{
-    ROLE_LABEL, api_server, certificates,
+    ROLE_LABEL,
+    addons::Addons,
+    api_server, applier, certificates,
     cluster_components::{ClusterComponents, NodeSettings},
     cluster_config,
     control_node::ControlNode,
@@ -19,6 +21,7 @@ use super::{
     datastore::Datastore,
     endpoints, join_api,
     join_client::JoinClient,
+    konnectivity::{self, Konnectivity},
     leases::{self, HeldLease, LeaseSettings, Yield},
     membership::{Departure, Membership},
     objects::{self, Crds},
@@ -40,12 +43,15 @@ use crate::{
 #[derive(Default)]
 pub struct Running {
     datastore: Option<Datastore>,
+    konnectivity: Option<Konnectivity>,
     api_server: Option<Supervised>,
     client: Option<Client>,
     leases: Vec<HeldLease>,
     sockets: Vec<JoinHandle<()>>,
     duties: JoinSet<()>,
     components: ClusterComponents,
+    /// The configuration that k0s' own stacks follow.
+    addons: Option<watch::Sender<Spec>>,
     worker: Option<Worker>,
 }
 
@@ -82,7 +88,8 @@ impl Running {
         } else {
             None
         };
-        certificates::ensure(paths, node)?;
+        let with_konnectivity = uses_konnectivity(flags);
+        certificates::ensure(paths, node, with_konnectivity)?;
         warn_about_missing_parts(node, flags);
 
         let datastore = self
@@ -92,18 +99,31 @@ impl Running {
         let etcd = datastore.etcd().cloned();
         tracing::info!(seconds = begun.elapsed().as_secs_f32(), "storage is ready");
 
+        let invocation: String = rand::random::<[u8; 16]>()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let mut counting = None;
+        if with_konnectivity {
+            konnectivity::write_egress_config(paths)?;
+            let (server, count) = Konnectivity::start(paths, node, &invocation).await?;
+            self.konnectivity = Some(server);
+            counting = Some(count);
+        }
+
         // Virtual addresses take the place of an external one.
         let external = !node.spec.api.external_address.is_empty()
             && !flags.disables("endpoint-reconciler")
             && !node.spec.network.balances_control_plane();
-        let settings = api_server::Settings::new(!external, flags.api_server_stop_timeout()?);
+        let settings =
+            api_server::Settings::new(!external, with_konnectivity, flags.api_server_stop_timeout()?);
         self.api_server = Some(api_server::start(paths, node, &settings).await?);
         let client = api::client(&paths.admin_kubeconfig()).await?;
         api_server::wait_ready(&client).await?;
         self.client = Some(client.clone());
         tracing::info!(seconds = begun.elapsed().as_secs_f32(), "the API is ready");
 
-        let identity = self.elect(&client, node, flags)?;
+        let identity = self.elect(&client, node, flags, invocation)?;
         let leading = &identity.leading;
         if !flags.disables("control-api") && node.spec.storage.is_joinable() {
             self.sockets
@@ -122,6 +142,10 @@ impl Running {
         );
         self.sockets.push(status::serve(status)?);
 
+        self.deploy(&client, paths, node, flags, leading.clone());
+        if let Some(counting) = counting.filter(|_| !is_alone(node, flags)) {
+            counting.provide(client.clone());
+        }
         self.reconcile(paths, node, flags, &node.spec).await?;
         if !flags.disables("system-rbac") {
             objects::apply_rbac(&client).await?;
@@ -165,13 +189,15 @@ impl Running {
     }
 
     /// Takes part in the election, unless there can be no other controller.
-    fn elect(&mut self, client: &Client, node: &NodeConfig, flags: &ControllerFlags) -> Result<Identity> {
+    fn elect(
+        &mut self,
+        client: &Client,
+        node: &NodeConfig,
+        flags: &ControllerFlags,
+        invocation: String,
+    ) -> Result<Identity> {
         let kubelet_flags = flags.worker.kubelet_flags();
         let node_name = net::node_name(kubelet_flags.get("--hostname-override").map(String::as_str))?;
-        let invocation: String = rand::random::<[u8; 16]>()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         let lease_name = format!("k0s-ctrl-{node_name}");
         let lease = |name: &str| LeaseSettings {
             namespace: leases::NAMESPACE,
@@ -197,6 +223,26 @@ impl Running {
             leading,
             leader_lease,
         })
+    }
+
+    /// Starts what deploys into the cluster: the applier of the data directory's manifests, and k0s' own stacks there.
+    fn deploy(
+        &mut self,
+        client: &Client,
+        paths: &Paths,
+        node: &NodeConfig,
+        flags: &ControllerFlags,
+        leading: watch::Receiver<bool>,
+    ) {
+        if !flags.disables("applier-manager") {
+            self.duties
+                .spawn(applier::run(client.clone(), paths.clone(), leading));
+        }
+        let (sender, wanted) = watch::channel(node.spec.clone());
+        self.addons = Some(sender);
+        let addons = Addons::new(flags, uses_konnectivity(flags));
+        self.duties
+            .spawn(addons.run(paths.clone(), client.clone(), node.spec.clone(), wanted));
     }
 
     /// Only the leader applies kinds; the others wait for them to appear.
@@ -320,7 +366,10 @@ impl Running {
         };
         self.components.reconcile(&settings, spec).await?;
         let client = self.client.as_ref().context("there is no API yet")?;
-        worker_profiles::apply(client, spec, &node.spec).await
+        if let Some(addons) = &self.addons {
+            addons.send_replace(spec.clone());
+        }
+        worker_profiles::apply(client, spec, &node.spec, uses_konnectivity(flags)).await
     }
 
     /// Follows the cluster-wide configuration in the API; for ever, and without it does nothing for ever.
@@ -359,10 +408,18 @@ impl Running {
         if let Some(api_server) = self.api_server.take() {
             api_server.stop().await;
         }
+        if let Some(konnectivity) = self.konnectivity.take() {
+            konnectivity.stop().await;
+        }
         if let Some(datastore) = self.datastore.take() {
             datastore.stop(leave_etcd).await;
         }
     }
+}
+
+/// Whether the API server reaches nodes through konnectivity.
+fn uses_konnectivity(flags: &ControllerFlags) -> bool {
+    !flags.is_single() && !flags.disables("konnectivity-server")
 }
 
 /// Whether there can be no other controller.
@@ -372,7 +429,7 @@ fn is_alone(node: &NodeConfig, flags: &ControllerFlags) -> bool {
 
 /// What tells that this host has joined before: etcd's data, or with other storage the cluster's authority.
 fn needs_to_join(paths: &Paths, node: &NodeConfig) -> bool {
-    if node.spec.storage.is_kine() {
+    if !node.spec.storage.runs_etcd() {
         return !(paths.pki("ca.key").exists() && paths.pki("ca.crt").exists());
     }
     !paths.etcd_database().exists()

@@ -20,8 +20,9 @@ pub fn config_map_name(profile: &str) -> String {
 }
 
 /// Writes all profiles and the right to read them. Profiles that are no longer configured are left.
-pub async fn apply(client: &Client, spec: &Spec, node: &Spec) -> Result<()> {
-    let config_maps = build(spec, node)?;
+/// `konnectivity` says whether the API server reaches nodes that way.
+pub async fn apply(client: &Client, spec: &Spec, node: &Spec, konnectivity: bool) -> Result<()> {
+    let config_maps = build(spec, node, konnectivity)?;
     let names: Vec<&Value> = config_maps
         .iter()
         .filter_map(|object| object.pointer("/metadata/name"))
@@ -54,7 +55,7 @@ pub async fn apply(client: &Client, spec: &Spec, node: &Spec) -> Result<()> {
 }
 
 /// One ConfigMap per profile, the default one first. `node` decides what cannot change while the cluster lives.
-fn build(spec: &Spec, node: &Spec) -> Result<Vec<Value>> {
+fn build(spec: &Spec, node: &Spec, konnectivity: bool) -> Result<Vec<Value>> {
     let mut profiles = vec![("default", Map::new())];
     for profile in &spec.worker_profiles {
         match profiles.iter_mut().find(|(name, _)| *name == profile.name) {
@@ -72,6 +73,10 @@ fn build(spec: &Spec, node: &Spec) -> Result<Vec<Value>> {
             if let Some(labels) = labels.as_object_mut() {
                 labels.insert("k0s.k0sproject.io/worker-profile".to_owned(), json!(name));
             }
+            let mut agents = Map::from_iter([("agentPort".to_owned(), json!(node.konnectivity.agent_port))]);
+            if konnectivity {
+                agents.insert("enabled".to_owned(), json!(true));
+            }
             let address = crate::net::host_port(&node.api.address, node.api.port);
             Ok(json!({
                 "apiVersion": "v1",
@@ -80,7 +85,7 @@ fn build(spec: &Spec, node: &Spec) -> Result<Vec<Value>> {
                 "data": {
                     "apiServerAddresses": json!([address]).to_string(),
                     "kubeletConfiguration": Value::Object(kubelet).to_string(),
-                    "konnectivity": json!({"agentPort": 8132}).to_string(),
+                    "konnectivity": Value::Object(agents).to_string(),
                     "pauseImage": json!({"image": pause.image, "version": pause.version}).to_string(),
                     "primaryAddressFamily": json!("IPv4").to_string(),
                 },
@@ -144,7 +149,7 @@ mod tests {
              tlsMinVersion: VersionTLS13}}]}",
         )
         .unwrap();
-        let maps = build(&node.spec, &node.spec).unwrap();
+        let maps = build(&node.spec, &node.spec, true).unwrap();
         let names: Vec<_> = maps
             .iter()
             .map(|map| map["metadata"]["name"].as_str().unwrap())
@@ -155,6 +160,8 @@ mod tests {
         assert_eq!(kubelet["failCgroupV1"], false);
         assert_eq!(kubelet["tlsMinVersion"], "VersionTLS13");
         assert_eq!(kubelet["clusterDNS"], json!(["10.96.0.10"]));
+        let agents: Value = serde_json::from_str(maps[0]["data"]["konnectivity"].as_str().unwrap()).unwrap();
+        assert_eq!(agents, json!({"enabled": true, "agentPort": 8132}));
         assert_eq!(maps[0]["data"]["apiServerAddresses"], r#"["10.0.0.5:6443"]"#);
     }
 }
