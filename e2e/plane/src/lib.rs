@@ -1,13 +1,14 @@
-//! Management clusters for the tests, made of the real upstream components as plain processes on loopback.
+//! Management clusters for the tests, made of the real upstream components: as plain processes on loopback, or on a
+//! machine where k0s runs them.
 //!
 //! * [`ApiServer`]: etcd and kube-apiserver only, in a temporary directory, gone when dropped. For API tests.
 //! * [`EtcdPlace`]: a member of etcd with TLS, for tests of what talks to etcd itself.
 //! * [`Plane`]: a whole management plane that outlives the program which started it, with an instance number that
 //!   decides its ports and its state directory. On it: [`clusterctl`] installs the providers offline, [`core`] runs
 //!   Cluster API's own manager, [`managers`] runs ours, once for each installed Deployment and with the rights of
-//!   its ServiceAccount, and [`other_operator`] runs one that serves the same API in their place.
-//!
-//! Not here: nodes. Nothing scheduled on such a plane ever runs; the managers are processes beside it.
+//!   its ServiceAccount, and [`other_operator`] runs one that serves the same API in their place. It has no nodes:
+//!   nothing scheduled on it ever runs.
+//! * [`nodes::NodePlane`]: one with a node, where Cluster API and our managers run as pods.
 
 mod api_server;
 pub mod audit;
@@ -19,6 +20,7 @@ mod etcd;
 mod kubeconfig;
 pub mod managers;
 pub mod manifests;
+pub mod nodes;
 pub mod other_operator;
 mod pki;
 mod plane;

@@ -78,10 +78,29 @@ impl Pki {
     }
 }
 
-fn create(directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory.join("webhook"))?;
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+/// A server's certificate with the authority that signed it, all PEM.
+pub(crate) struct ServerIdentity {
+    pub(crate) authority: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
 
+/// A certificate for `names`, and an authority for it alone.
+pub(crate) fn server_identity(names: &[String]) -> Result<ServerIdentity> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (authority, issuer) = authority()?;
+    let mut params = named("webhooks", None, &names)?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let (certificate, key) = signed(params, &issuer)?;
+    Ok(ServerIdentity {
+        authority,
+        certificate,
+        key,
+    })
+}
+
+/// A new authority: its certificate, and what signs with it.
+fn authority() -> Result<(String, Issuer<'static, KeyPair>)> {
     let mut params = named("k0smotron-e2e", None, &[])?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![
@@ -90,9 +109,17 @@ fn create(directory: &Path) -> Result<()> {
         KeyUsagePurpose::DigitalSignature,
     ];
     let key = KeyPair::generate()?;
-    write(directory, "ca.crt", &params.self_signed(&key)?.pem())?;
-    write(directory, "ca.key", &key.serialize_pem())?;
-    let issuer = Issuer::new(params, key);
+    let certificate = params.self_signed(&key)?.pem();
+    Ok((certificate, Issuer::new(params, key)))
+}
+
+fn create(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory.join("webhook"))?;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+
+    let (ca, issuer) = authority()?;
+    write(directory, "ca.crt", &ca)?;
+    write(directory, "ca.key", &issuer.key().serialize_pem())?;
 
     let server = |name: &str, names: &[&str]| {
         let mut params = named(name, None, names)?;

@@ -1,9 +1,9 @@
 //! The real `clusterctl`, offline: every provider comes from a local repository.
 //!
-//! [`init`] is what a user does, plus what this kind of plane needs instead of pods and cert-manager: see
-//! [`crate::core`] and [`crate::managers`] for the former, `cert_manager` for the latter.
+//! [`install`] is what a user does; [`init`] does it on a plane without nodes, which needs more instead of pods: see
+//! [`crate::core`] and [`crate::managers`].
 
-mod cert_manager;
+pub mod cert_manager;
 mod inventory;
 mod repository;
 
@@ -12,6 +12,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use k0smotron_e2e_components::Component;
+use kube::Client;
 use tokio::process::Command;
 
 use crate::core;
@@ -31,24 +32,49 @@ pub struct Clusterctl {
 
 /// Installs Cluster API core and our three providers of `version` (for example `v3.0.0`), and starts core.
 ///
-/// `providers` is a clusterctl repository: `<providers>/<type>-k0sproject-k0smotron/<version>/<type>-components.yaml`
-/// and so on, with `metadata.yaml` beside each. Providers that are installed already are left as they are, so calling
-/// it again is fine. Our managers are not started: see [`crate::managers::start`].
+/// As [`install`], on a plane without nodes. Our managers are not started: see [`crate::managers::start`].
 ///
 /// # Errors
-/// The repository is incomplete, clusterctl refuses something (the message holds its output), or core is not ready.
+/// As [`install`], or core is not ready.
 pub async fn init(plane: &Plane, providers: &Path, version: &str) -> Result<Clusterctl> {
+    let clusterctl = install(
+        plane.directory(),
+        plane.kubeconfig(),
+        &plane.client()?,
+        providers,
+        version,
+    )
+    .await?;
     let components = tokio::task::spawn_blocking(repository::Components::find).await??;
-    let home = plane.directory().join("clusterctl");
+    core::start(plane, &components.core()).await?;
+    Ok(clusterctl)
+}
+
+/// `clusterctl init` with Cluster API core and our three providers of `version`, with its state in `directory`.
+///
+/// `providers` is a clusterctl repository: `<providers>/<type>-k0sproject-k0smotron/<version>/<type>-components.yaml`
+/// and so on, with `metadata.yaml` beside each. Providers that are installed already are left as they are, so calling
+/// it again is fine.
+///
+/// # Errors
+/// The repository is incomplete, or clusterctl refuses something (the message holds its output).
+pub async fn install(
+    directory: &Path,
+    kubeconfig: PathBuf,
+    client: &Client,
+    providers: &Path,
+    version: &str,
+) -> Result<Clusterctl> {
+    let components = tokio::task::spawn_blocking(repository::Components::find).await??;
+    let home = directory.join("clusterctl");
     repository::write(&home, &components, providers, version).await?;
     let clusterctl = Clusterctl {
         binary: components.clusterctl(),
         home,
-        kubeconfig: plane.kubeconfig(),
+        kubeconfig,
         version: version.to_owned(),
     };
-    let client = plane.client()?;
-    cert_manager::stand_in(&client).await?;
+    cert_manager::stand_in(client).await?;
     let wanted = [
         (
             "--core",
@@ -58,7 +84,7 @@ pub async fn init(plane: &Plane, providers: &Path, version: &str) -> Result<Clus
         ("--control-plane", format!("{PROVIDER}:{version}")),
         ("--infrastructure", format!("{PROVIDER}:{version}")),
     ];
-    let missing = inventory::missing(&client, &wanted).await?;
+    let missing = inventory::missing(client, &wanted).await?;
     if !missing.is_empty() {
         let mut args = vec!["init"];
         args.extend(
@@ -68,7 +94,6 @@ pub async fn init(plane: &Plane, providers: &Path, version: &str) -> Result<Clus
         );
         clusterctl.run(&args).await?;
     }
-    core::start(plane, &components.core()).await?;
     Ok(clusterctl)
 }
 

@@ -19,6 +19,9 @@ const PROVIDER_TYPES: [(&str, &str); 3] = [
     ("infrastructure", "InfrastructureProvider"),
 ];
 
+const DEVELOPMENT_IMAGE: &str = "gcr.io/k8s-staging-cluster-api/cluster-api-controller:main";
+const CORE_IMAGE: &str = "registry.k8s.io/cluster-api/cluster-api-controller";
+
 /// Where the binaries and manifests of Cluster API lie.
 pub(super) struct Components {
     kubernetes: PathBuf,
@@ -41,8 +44,9 @@ impl Components {
         self.cluster_api.join("cluster-api-core")
     }
 
-    /// What a Cluster API release publishes as `core-components.yaml`.
-    async fn render_core(&self) -> Result<Vec<u8>> {
+    /// What a Cluster API release publishes as `core-components.yaml`: with the image of the release instead of that
+    /// of its development, which is pulled whether it is there or not.
+    async fn render_core(&self) -> Result<String> {
         let output = Command::new(self.kubernetes.join("kubectl"))
             .arg("kustomize")
             .arg(self.cluster_api.join("share/core/config/default"))
@@ -55,7 +59,10 @@ impl Components {
             "cannot render Cluster API's manifests: {}",
             error.trim()
         );
-        Ok(output.stdout)
+        let version = Component::ClusterApi.version();
+        Ok(String::from_utf8(output.stdout)?
+            .replace(DEVELOPMENT_IMAGE, &format!("{CORE_IMAGE}:{version}"))
+            .replace("imagePullPolicy: Always", "imagePullPolicy: IfNotPresent"))
     }
 }
 
