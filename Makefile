@@ -4,6 +4,7 @@ CARGO ?= cargo
 VERSION ?= 3.0.0
 SUITE ?= machines
 BENCH ?= machines
+MODE ?= machines
 FUZZ_SECONDS ?= 120
 # The harness reads these; given on make's command line they have to be handed on.
 export K0S_BINARY UPSTREAM_OPERATOR
@@ -15,6 +16,7 @@ E2E = target/debug/e2e
 
 help:
 	@echo 'make quickstart        a k0s cluster on two machines through Cluster API, left running'
+	@echo 'make quickstart MODE=hosted   the same with its control plane in pods'
 	@echo 'make quickstart-down   all of it away'
 	@echo 'make test              format, clippy, unit, snapshot, API tests and one scenario on machines'
 	@echo 'make e2e SUITE=machines [K0S_BINARY=]                       a full suite'
@@ -57,7 +59,7 @@ harness: manager components
 	$(CARGO) build --locked -p k0smotron-e2e -p k0smotron-e2e-stand-in
 
 quickstart: harness
-	@$(E2E) quickstart up
+	@$(E2E) quickstart up --mode $(MODE)
 
 quickstart-down:
 	@e2e/prerequisites machines

@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
 use k0smotron_api::{
     capi::{Cluster, Machine},
-    control_plane::v1beta2::K0sControlPlane,
+    control_plane::v1beta2::{K0sControlPlane, K0smotronControlPlane},
     infrastructure::v1beta2::RemoteMachine,
 };
 use k0smotron_e2e_plane::manifests;
@@ -45,22 +46,43 @@ pub struct WorkloadCluster<'a> {
     pub namespace: String,
     /// Seconds since the epoch.
     pub begun: u64,
-    testbed: &'a Testbed,
     client: Client,
+    control_plane: ControlPlane,
+    /// Where to look when something does not come up.
+    logs: &'a Path,
+}
+
+/// What kind of object the Cluster's control plane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlPlane {
+    /// K0sControlPlane
+    Machines,
+    /// K0smotronControlPlane
+    Pods,
 }
 
 impl<'a> WorkloadCluster<'a> {
     /// # Errors
     /// When there is no client for the management plane.
     pub fn new(testbed: &'a Testbed, name: &str) -> Result<Self> {
+        let client = testbed.plane.client()?;
+        Self::on(client, testbed.plane.directory(), ControlPlane::Machines, name)
+    }
+
+    /// A cluster on any management cluster; `logs` says where to look when something does not come up.
+    ///
+    /// # Errors
+    /// When the clock stands before 1970.
+    pub fn on(client: Client, logs: &'a Path, control_plane: ControlPlane, name: &str) -> Result<Self> {
         Ok(Self {
             name: name.to_owned(),
             namespace: "default".to_owned(),
             begun: SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)?
                 .as_secs(),
-            testbed,
-            client: testbed.plane.client()?,
+            client,
+            control_plane,
+            logs,
         })
     }
 
@@ -91,17 +113,8 @@ impl<'a> WorkloadCluster<'a> {
         })
         .await?;
         let api_answers = begun.elapsed();
-        let control_planes: Api<K0sControlPlane> = Api::namespaced(self.client.clone(), &self.namespace);
         until("control plane initialized", LIMIT, POLL, || async {
-            let all = control_planes.list(&self.of_cluster()).await?;
-            let initialized = |control_plane: &K0sControlPlane| {
-                let initialization = control_plane.status.as_ref()?.initialization.as_ref()?;
-                initialization.control_plane_initialized
-            };
-            Ok(all
-                .iter()
-                .any(|found| initialized(found) == Some(true))
-                .then_some(()))
+            Ok(self.is_initialized().await?.then_some(()))
         })
         .await?;
         let initialized = begun.elapsed();
@@ -121,6 +134,31 @@ impl<'a> WorkloadCluster<'a> {
             initialized,
             node_ready: begun.elapsed(),
         })
+    }
+
+    async fn is_initialized(&self) -> Result<bool> {
+        let (client, of_cluster) = (self.client.clone(), self.of_cluster());
+        let initializations: Vec<_> = match self.control_plane {
+            ControlPlane::Machines => {
+                let planes: Api<K0sControlPlane> = Api::namespaced(client, &self.namespace);
+                let found = planes.list(&of_cluster).await?.items;
+                found
+                    .into_iter()
+                    .filter_map(|plane| plane.status?.initialization)
+                    .collect()
+            }
+            ControlPlane::Pods => {
+                let planes: Api<K0smotronControlPlane> = Api::namespaced(client, &self.namespace);
+                let found = planes.list(&of_cluster).await?.items;
+                found
+                    .into_iter()
+                    .filter_map(|plane| plane.status?.initialization)
+                    .collect()
+            }
+        };
+        Ok(initializations
+            .iter()
+            .any(|initialization| initialization.control_plane_initialized == Some(true)))
     }
 
     /// Says every change of a Machine's phase or of what it waits for, until dropped.
@@ -243,6 +281,27 @@ impl<'a> WorkloadCluster<'a> {
         ListParams::default().labels(&format!("cluster.x-k8s.io/cluster-name={}", self.name))
     }
 
+    async fn control_plane_conditions(&self) -> Vec<Condition> {
+        let (client, name) = (self.client.clone(), self.name.as_str());
+        let found = match self.control_plane {
+            ControlPlane::Machines => {
+                let planes: Api<K0sControlPlane> = Api::namespaced(client, &self.namespace);
+                let found = planes.get(name).await.ok();
+                found
+                    .and_then(|plane| plane.status)
+                    .map(|status| status.conditions)
+            }
+            ControlPlane::Pods => {
+                let planes: Api<K0smotronControlPlane> = Api::namespaced(client, &self.namespace);
+                let found = planes.get(name).await.ok();
+                found
+                    .and_then(|plane| plane.status)
+                    .map(|status| status.conditions)
+            }
+        };
+        found.unwrap_or_default()
+    }
+
     /// What the objects of the cluster say, for a person who wants to know why nothing moves.
     pub async fn report(&self) -> String {
         let mut lines = vec![format!("what the objects of {} say:", self.name)];
@@ -253,14 +312,8 @@ impl<'a> WorkloadCluster<'a> {
                     .map(|machine| format!("  Machine {} {}", machine.name_any(), describe(machine))),
             );
         }
-        let planes: Api<K0sControlPlane> = Api::namespaced(self.client.clone(), &self.namespace);
-        if let Ok(plane) = planes.get(&self.name).await {
-            let conditions = plane.status.map(|status| status.conditions).unwrap_or_default();
-            lines.extend(
-                conditions
-                    .iter()
-                    .map(|condition| format!("  K0sControlPlane {}", worded(condition))),
-            );
+        for condition in self.control_plane_conditions().await {
+            lines.push(format!("  control plane {}", worded(&condition)));
         }
         let remote: Api<RemoteMachine> = Api::namespaced(self.client.clone(), &self.namespace);
         for found in remote
@@ -282,10 +335,7 @@ impl<'a> WorkloadCluster<'a> {
                 ));
             }
         }
-        lines.push(format!(
-            "logs are in {}",
-            self.testbed.plane.directory().display()
-        ));
+        lines.push(format!("logs are in {}", self.logs.display()));
         lines.join("\n")
     }
 }

@@ -6,6 +6,7 @@ mod bench;
 mod by_hand;
 mod cloud;
 mod cluster;
+mod hosted;
 mod k0s;
 mod progress;
 mod quickstart;
@@ -30,14 +31,17 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// A cluster on two machines, left running.
+    /// A cluster on two machines, or one whose control plane runs in pods; left running.
     Quickstart {
         #[arg(value_enum)]
         action: Action,
+        #[arg(long, value_enum, default_value_t = Mode::Machines)]
+        mode: Mode,
     },
-    /// A test suite: `smoke` (a part of `make test`), `machines` or `control-plane`; of the last one all, or one scenario.
+    /// A test suite: `smoke` and `hosted-smoke` (parts of `make test`), `machines`, `hosted` or `control-plane`; of the
+    /// last one all, or one scenario.
     Suite { name: String, scenario: Option<String> },
-    /// A benchmark: `machines`.
+    /// A benchmark: `machines`, `control-plane` or `hosted`.
     Bench { name: String },
     /// Takes down every machine and plane of an instance, whatever state it is in.
     Down { instance: u8 },
@@ -61,6 +65,13 @@ enum Command {
 enum Action {
     Up,
     Down,
+}
+
+/// Where the control plane runs.
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    Machines,
+    Hosted,
 }
 
 #[tokio::main]
@@ -87,8 +98,16 @@ async fn run() -> anyhow::Result<()> {
         .init();
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match Options::parse().command {
-        Command::Quickstart { action: Action::Up } => quickstart::up().await,
-        Command::Quickstart { action: Action::Down } => quickstart::down().await,
+        Command::Quickstart {
+            action: Action::Up,
+            mode,
+        } => match mode {
+            Mode::Machines => quickstart::up().await,
+            Mode::Hosted => hosted::quickstart::up().await,
+        },
+        Command::Quickstart {
+            action: Action::Down, ..
+        } => quickstart::down().await,
         Command::Suite { name, scenario } => suites::run(&name, scenario.as_deref()).await,
         Command::Bench { name } => bench::run(&name).await,
         Command::Down { instance } => testbed::down(instance).await,

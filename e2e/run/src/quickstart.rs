@@ -16,11 +16,11 @@ use crate::{
 };
 
 /// Name of the cluster.
-const CLUSTER: &str = "demo";
+pub const CLUSTER: &str = "demo";
 /// Names of the two machines.
 pub const HOSTS: [&str; 2] = ["controller", "worker"];
 /// Where kubeconfigs and links to the command-line tools go.
-const OUTPUT: &str = "target/quickstart";
+pub const OUTPUT: &str = "target/quickstart";
 
 /// Brings everything up and leaves it running.
 ///
@@ -32,7 +32,7 @@ pub async fn up() -> Result<()> {
     let timeline = create(&testbed, &cluster).await?;
     step("Machines know their Nodes", cluster.wait_until_running(1)).await?;
     let nodes = print_nodes(&cluster).await?;
-    write_output(&testbed, &cluster).await?;
+    write_output(&testbed.plane.kubeconfig(), &cluster).await?;
     println!(
         "\nWhat to try next:\n  \
          {OUTPUT}/bin/kubectl --kubeconfig {OUTPUT}/management.kubeconfig get clusters,k0scontrolplanes,machines,remotemachines\n  \
@@ -93,7 +93,11 @@ async fn generate(testbed: &Testbed, name: &str) -> Result<String> {
     testbed.clusterctl.generate_cluster(&request).await
 }
 
-async fn print_nodes(cluster: &WorkloadCluster<'_>) -> Result<usize> {
+/// Names them, and says how many there are.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub async fn print_nodes(cluster: &WorkloadCluster<'_>) -> Result<usize> {
     let nodes: Api<Node> = Api::all(cluster.workload().await?);
     let nodes = nodes.list(&ListParams::default()).await?.items;
     println!("nodes:");
@@ -112,7 +116,11 @@ async fn print_nodes(cluster: &WorkloadCluster<'_>) -> Result<usize> {
     Ok(nodes.len())
 }
 
-async fn write_output(testbed: &Testbed, cluster: &WorkloadCluster<'_>) -> Result<()> {
+/// Puts both kubeconfigs and links to the command-line tools where a person finds them.
+///
+/// # Errors
+/// When a file cannot be written.
+pub async fn write_output(management: &Path, cluster: &WorkloadCluster<'_>) -> Result<()> {
     let output = Path::new(OUTPUT);
     fs::create_dir_all(output.join("bin"))?;
     let private = |name: String, text: &str| -> Result<()> {
@@ -122,7 +130,7 @@ async fn write_output(testbed: &Testbed, cluster: &WorkloadCluster<'_>) -> Resul
     };
     private(
         "management.kubeconfig".to_owned(),
-        &fs::read_to_string(testbed.plane.kubeconfig())?,
+        &fs::read_to_string(management)?,
     )?;
     let kubeconfig = cluster
         .kubeconfig()

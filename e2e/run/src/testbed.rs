@@ -16,6 +16,7 @@ use k0smotron_e2e_plane::{
     Plane,
     clusterctl::{self, Clusterctl},
     managers::{self, Manager},
+    nodes::NodePlane,
 };
 
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
 /// The version of our providers that is installed.
 pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 /// Port on the bridge where the k0s binary is served.
-const K0S_PORT: u16 = 8080;
+pub const K0S_PORT: u16 = 8080;
 /// Port on the bridge where another release is served.
 const ANOTHER_PORT: u16 = 8082;
 
@@ -221,6 +222,7 @@ impl Testbed {
 /// With what could not be removed.
 pub async fn down(instance: u8) -> Result<()> {
     step("stopping managers and management plane", Plane::down(instance)).await?;
+    NodePlane::down(instance).await?;
     LoadBalancer::stop(instance).await?;
     step("stopping machines", stop_all(instance)).await?;
     Network::down(instance).await

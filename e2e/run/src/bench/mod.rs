@@ -1,6 +1,7 @@
 //! Benchmarks: ratios of one run on the same machines, median of three. Absolute times are of this host only.
 
 mod control_plane;
+mod hosted;
 mod machines;
 
 use std::fs;
@@ -19,7 +20,8 @@ pub async fn run(name: &str) -> Result<()> {
     match name {
         "machines" => machines::run().await,
         "control-plane" => control_plane::run().await,
-        _ => bail!("there is no benchmark {name:?}; there are machines and control-plane"),
+        "hosted" => hosted::run().await,
+        _ => bail!("there is no benchmark {name:?}; there are machines, control-plane and hosted"),
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod bad_input;
 pub mod control_plane;
+mod hosted;
+mod load;
 mod machines;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -27,10 +29,14 @@ const THIRD: &str = "third";
 pub async fn run(name: &str, scenario: Option<&str>) -> Result<()> {
     match (name, scenario) {
         ("smoke", None) => smoke().await,
+        ("hosted-smoke", None) => hosted::smoke().await,
         ("machines", None) => machines::all().await,
+        ("hosted", None) => hosted::all().await,
         ("control-plane", scenario) => control_plane::run(scenario).await,
         (_, Some(scenario)) => bail!("suite {name:?} has no scenario {scenario:?}"),
-        _ => bail!("there is no suite {name:?}; there are smoke, machines and control-plane"),
+        _ => bail!(
+            "there is no suite {name:?}; there are smoke, hosted-smoke, machines, hosted and control-plane"
+        ),
     }
 }
 

@@ -11,22 +11,20 @@ use k0smotron_api::{
     control_plane::v1beta2::{K0sControlPlane, K0sControlPlaneStatus, UpdateStrategy},
     k0s_objects::ClusterConfig,
 };
-use k0smotron_e2e_endpoint::{Check, LoadBalancer, Probe, Writer, identity};
+use k0smotron_e2e_endpoint::{Check, LoadBalancer, identity};
 use k0smotron_e2e_machines as machines;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
-    Api, Client, Config, ResourceExt,
+    Api, ResourceExt,
     api::{Patch, PatchParams},
-    config::Kubeconfig,
 };
 use serde_json::{Value, json};
 
-use crate::{cluster::WorkloadCluster, k0s, progress::seconds, testbed::Testbed};
+use crate::{cluster::WorkloadCluster, k0s, progress::seconds, suites::load, testbed::Testbed};
 
 const POLL: Duration = Duration::from_millis(250);
 /// Longest that a change may take; far beyond what it takes, so that only a hang meets it.
 const LIMIT: Duration = Duration::from_secs(480);
-const WRITES_PER_SECOND: u32 = 20;
 
 /// When what was first seen, counted from the apply.
 #[derive(Clone, Copy, Debug, Default)]
@@ -276,28 +274,7 @@ impl<'a> ControlPlane<'a> {
         run: &str,
         change: impl Future<Output = Result<T>>,
     ) -> Result<(T, Duration)> {
-        let config = config(&self.kubeconfig().await?).await?;
-        let probe = Probe::start(config.clone())?;
-        let writer = Writer::start(config.clone(), "default", run, WRITES_PER_SECOND)?;
-        let changed = change.await;
-        let written = writer.finish().await?;
-        let found = probe.finish().await?;
-        let changed = changed?;
-        let lost = written.lost(Client::try_from(config)?).await?;
-        ensure!(lost.is_empty(), "acknowledged and not there: {lost:?}");
-        ensure!(
-            written.acknowledged() > 0,
-            "nothing was written: {:?}",
-            found.errors
-        );
-        println!(
-            "  {} writes acknowledged, none lost, {} failed; longest time without an answer {:.2} s, {:?}",
-            written.acknowledged(),
-            written.failed,
-            found.longest_gap.as_secs_f64(),
-            found.gaps
-        );
-        Ok((changed, found.longest_gap))
+        load::under_load(&self.kubeconfig().await?, run, change).await
     }
 
     /// The names of its Machines.
@@ -339,11 +316,6 @@ impl<'a> ControlPlane<'a> {
         let kubeconfig = self.cluster.kubeconfig().await?;
         kubeconfig.context("the cluster has no kubeconfig")
     }
-}
-
-async fn config(kubeconfig: &str) -> Result<Config> {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
-    Ok(Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?)
 }
 
 /// Whether a condition has this value.
