@@ -42,6 +42,21 @@ pub const NAMESPACE: &str = "k0smotron";
 /// Longest that anything may take; far beyond what it takes.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// Our definitions as a release has them that knows v1beta1 only.
+#[must_use]
+pub fn definitions_before_v1beta2() -> Vec<CustomResourceDefinition> {
+    let mut definitions = k0smotron_api::crds();
+    for definition in &mut definitions {
+        let spec = &mut definition.spec;
+        spec.conversion = None;
+        spec.versions.retain(|version| version.name == "v1beta1");
+        spec.versions
+            .iter_mut()
+            .for_each(|version| version.storage = true);
+    }
+    definitions
+}
+
 /// See the module's header.
 pub struct Served {
     pub server: ApiServer,

@@ -108,10 +108,10 @@ impl World {
         until(&format!("{name}: {type_}={status}"), async || {
             let plane = planes.get(name).await?;
             let conditions = plane.status.iter().flat_map(|status| &status.conditions);
-            let found = conditions
+            let mut found = conditions
                 .filter(|condition| condition.type_ == type_ && condition.status == status)
                 .map(|condition| condition.message.clone());
-            Ok(found.last())
+            Ok(found.next_back())
         })
         .await
     }

@@ -185,7 +185,7 @@ mod tests {
             .unwrap();
         let images = [
             image("example.org/a:1", &[base.clone(), own]),
-            image("example.org/b:1", &[base.clone(), zipped]),
+            image("example.org/b:1", &[base, zipped]),
         ];
         let mut bytes = Vec::new();
         write(&images, &mut bytes).unwrap();

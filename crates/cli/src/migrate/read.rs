@@ -144,10 +144,16 @@ async fn every<K: Clone + Debug + DeserializeOwned>(api: &Api<K>) -> Result<Vec<
     }
 }
 
-/// The API of a kind at the version that its server prefers; `None` when nothing serves it.
+/// The API of a kind at the most stable of its versions; `None` when nothing serves it. The version that is preferred for the
+/// group may not have the kind: providers share their groups, and each has versions of its own.
 async fn resource(client: &Client, group: &str, kind: &str) -> Result<Option<ApiResource>, kube::Error> {
     match discovery::group(client, group).await {
-        Ok(group) => Ok(group.recommended_kind(kind).map(|(resource, _)| resource)),
+        Ok(group) => Ok(group.versions().find_map(|version| {
+            let resources = group.versioned_resources(version).into_iter();
+            resources
+                .map(|(resource, _)| resource)
+                .find(|resource| resource.kind == kind)
+        })),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
         Err(kube::Error::Discovery(_)) => Ok(None),
         Err(error) => Err(error),

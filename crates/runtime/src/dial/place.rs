@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
     net::{IpAddr, SocketAddr},
 };
 
@@ -9,7 +10,8 @@ use k8s_openapi::{
     api::core::v1::{Pod, Service},
     apimachinery::pkg::util::intstr::IntOrString,
 };
-use kube::{Api, Client, ResourceExt, api::ListParams};
+use kube::{Api, Client, Resource, ResourceExt, api::ListParams, core::NamespaceResourceScope};
+use serde::de::DeserializeOwned;
 
 use super::{Error, Target};
 
@@ -27,9 +29,9 @@ pub(super) async fn address(client: &Client, target: &Target) -> Result<SocketAd
         problem: problem.to_owned(),
     };
     let (pod, port) = match &target.pod {
-        Some(name) => (read_pod(client, target, name).await?, target.port),
+        Some(name) => (read::<Pod>(client, target, name).await?, target.port),
         None => {
-            let service = read_service(client, target).await?;
+            let service = service_of(client, target).await?;
             if let Some(address) = virtual_address(&service) {
                 return Ok(SocketAddr::new(address, target.port));
             }
@@ -52,7 +54,7 @@ pub(super) async fn pod(client: &Client, target: &Target) -> Result<Place, Error
             port: target.port,
         });
     }
-    let service = read_service(client, target).await?;
+    let service = service_of(client, target).await?;
     let (pod, port) = behind(client, target, &service).await?;
     Ok(Place {
         pod: pod.name_any(),
@@ -60,30 +62,25 @@ pub(super) async fn pod(client: &Client, target: &Target) -> Result<Place, Error
     })
 }
 
-async fn read_pod(client: &Client, target: &Target, name: &str) -> Result<Pod, Error> {
-    let failed = |source| Error::Read {
-        target: target.clone(),
-        source,
-    };
-    Api::namespaced(client.clone(), &target.namespace)
-        .get(name)
-        .await
-        .map_err(failed)
-}
-
-async fn read_service(client: &Client, target: &Target) -> Result<Service, Error> {
+async fn service_of(client: &Client, target: &Target) -> Result<Service, Error> {
     let name = target.service.as_deref().ok_or_else(|| Error::Unreachable {
         target: target.clone(),
         problem: "neither Service nor pod is named".to_owned(),
     })?;
-    let failed = |source| Error::Read {
-        target: target.clone(),
-        source,
-    };
+    read(client, target, name).await
+}
+
+async fn read<K>(client: &Client, target: &Target, name: &str) -> Result<K, Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
     Api::namespaced(client.clone(), &target.namespace)
         .get(name)
         .await
-        .map_err(failed)
+        .map_err(|source| Error::Read {
+            target: target.clone(),
+            source,
+        })
 }
 
 async fn behind(client: &Client, target: &Target, service: &Service) -> Result<(Pod, u16), Error> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use k0smotron_api::control_plane::v1beta2::K0sControlPlane;
 use k0smotron_cli::migrate::check;
-use k0smotron_e2e_api_tests::served::{api_of, store};
+use k0smotron_e2e_api_tests::served::{api_of, definitions_before_v1beta2, store};
 use k0smotron_e2e_components::{Component, ensure};
 use k0smotron_e2e_plane::{ApiServer, manifests};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -19,21 +19,10 @@ use super::{create, definitions, objects, root, server};
 
 /// Our definitions as a release has them: 1.10 knows v1beta1 only.
 fn definitions_of(release: &str) -> Vec<CustomResourceDefinition> {
-    let mut definitions = definitions();
-    if release == "1.10" {
-        for definition in &mut definitions {
-            definition
-                .spec
-                .versions
-                .retain(|version| version.name == "v1beta1");
-            definition
-                .spec
-                .versions
-                .iter_mut()
-                .for_each(|version| version.storage = true);
-        }
+    match release {
+        "1.10" => definitions_before_v1beta2(),
+        _ => definitions(),
     }
-    definitions
 }
 
 /// An API server with Cluster API's definitions and those of a release, and in it a cluster that the release has made.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use k0smotron_e2e_api_tests::served::{api_of, missing, namespace, store};
+use k0smotron_e2e_api_tests::served::{api_of, definitions_before_v1beta2, missing, namespace, store};
 use k0smotron_e2e_plane::{Plane, clusterctl, manifests};
 use k8s_openapi::{
     api::apps::v1::Deployment,
@@ -121,24 +121,6 @@ fn loosen(schema: &mut Value) {
     }
 }
 
-/// Of a release that knew v1beta1 only.
-fn definitions_of_old() -> Vec<CustomResourceDefinition> {
-    let mut definitions = k0smotron_api::crds();
-    for definition in &mut definitions {
-        definition.spec.conversion = None;
-        definition
-            .spec
-            .versions
-            .retain(|version| version.name == "v1beta1");
-        definition
-            .spec
-            .versions
-            .iter_mut()
-            .for_each(|version| version.storage = true);
-    }
-    definitions
-}
-
 /// What a release stored, without owners that are not here, and left alone by every controller: what is looked at is what an
 /// upgrade does.
 fn paused(release: &str) -> Vec<Value> {
@@ -207,7 +189,7 @@ async fn scenario(state: PathBuf) -> Result<()> {
     let client = plane.client()?;
 
     // Long ago: objects of v1beta1, in a cluster that knew nothing else.
-    manifests::apply_definitions(&client, &definitions_of_old()).await?;
+    manifests::apply_definitions(&client, &definitions_before_v1beta2()).await?;
     let (old, new) = (paused("1.10"), paused("2.1"));
     namespace(&client, "old").await?;
     for document in &old {

@@ -27,7 +27,7 @@ pub struct BootstrapStatus {
 /// First steps of a bootstrap config.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("minProperties" = 1))]
+// May be empty, which other releases write.
 pub struct DataSecretInitialization {
     /// True once the Secret with the bootstrap data exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]

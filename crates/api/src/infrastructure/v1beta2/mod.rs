@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 /// First steps of an infrastructure object (contract IC4, IM5).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("minProperties" = 1))]
+// May be empty, which other releases write.
 pub struct Provisioning {
     /// True once the infrastructure is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
