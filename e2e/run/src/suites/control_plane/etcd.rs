@@ -40,6 +40,16 @@ pub async fn members(host: &Machine) -> Result<usize> {
     Ok(members.context("etcd tells of no members")?.len())
 }
 
+/// How many bytes the database of the member on a host takes.
+///
+/// # Errors
+/// When no etcd answers there.
+pub async fn size(host: &Machine) -> Result<u64> {
+    let status = ask(host, "maintenance/status").await?;
+    let size = status.get("dbSize").and_then(Value::as_str);
+    Ok(size.context("etcd tells no dbSize")?.parse()?)
+}
+
 /// A call of etcd's JSON gateway.
 async fn ask(host: &Machine, call: &str) -> Result<Value> {
     let script = format!(

@@ -8,6 +8,7 @@ mod cloud;
 mod etcd;
 mod faults;
 pub mod in_place;
+mod large;
 mod losses;
 pub mod plane;
 mod plans;
@@ -47,7 +48,7 @@ pub async fn smoke(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
 }
 
 /// In the order in which they run, with what each is about.
-const SCENARIOS: [(&str, &str); 12] = [
+const SCENARIOS: [(&str, &str); 13] = [
     (
         "smoke",
         "three controllers come up, are replaced on their own hosts, and go",
@@ -80,6 +81,7 @@ const SCENARIOS: [(&str, &str); 12] = [
         "lost_host",
         "a host is lost for good, and replaced by a MachineHealthCheck",
     ),
+    ("large", "joins and a replacement with a database of 1 GiB"),
     (
         "cloud",
         "machines boot from their bootstrap data by cloud-init, at each contract",
@@ -98,7 +100,7 @@ const SCENARIOS: [(&str, &str); 12] = [
     ),
 ];
 /// Not a part of the whole suite yet: they have not passed on machines.
-const BY_NAME: [&str; 3] = ["cloud", "class", "adoption"];
+const BY_NAME: [&str; 4] = ["large", "cloud", "class", "adoption"];
 /// Only where there is somebody to take over from, or where it is asked for.
 const TAKE_OVER: &str = "take_over";
 
@@ -138,6 +140,7 @@ pub async fn run(scenario: Option<&str>) -> Result<()> {
                 "cloud" => cloud::boots_from_user_data(testbed).await?,
                 "class" => class::is_made_and_scaled(testbed, &HOSTS).await?,
                 "adoption" => adoption::of_a_cluster_set_up_by_hand(testbed, &HOSTS).await?,
+                "large" => large::database(testbed, &HOSTS[..3]).await?,
                 "ends" => losses::a_cluster_goes_without_its_endpoint(testbed, &HOSTS).await?,
                 _ => losses::a_lost_host_is_replaced(testbed, &HOSTS).await?,
             }
