@@ -22,8 +22,12 @@ pub enum Choice {
     Entry(Arc<PooledRemoteMachine>),
     /// The entry that the machine says it has is reserved for somebody else.
     Lost { entry: String, by: String },
-    /// Every host is taken.
-    Full { hosts: usize, quarantined: usize },
+    /// Every host is taken, of those that stand where one is asked for.
+    Full {
+        domain: Option<String>,
+        hosts: usize,
+        quarantined: usize,
+    },
 }
 
 /// Name of the RemoteMachine that an entry is reserved for.
@@ -52,10 +56,12 @@ pub fn entry_of(machine: &RemoteMachine) -> Option<&str> {
         .filter(|name| !name.is_empty())
 }
 
-/// The entry for `machine`. `entries`: those of its pool and namespace; `others`: all other RemoteMachines; `taken`:
-/// names of entries that this process is about to give to others ([`Claims`]).
+/// The entry for `machine`. `domain`: the failure domain that it is to stand in (contract IM3), if any; `entries`: those of
+/// its pool and namespace; `others`: all other RemoteMachines; `taken`: names of entries that this process is about to
+/// give to others ([`Claims`]).
 pub fn choose(
     machine: &RemoteMachine,
+    domain: Option<&str>,
     entries: &[Arc<PooledRemoteMachine>],
     others: &[Arc<RemoteMachine>],
     taken: &BTreeSet<String>,
@@ -75,6 +81,9 @@ pub fn choose(
             None => Choice::Entry(Arc::clone(entry)),
         };
     }
+    // Of a pool that knows of no failure domains any host does.
+    let domain = domain.filter(|_| entries.iter().any(|entry| domain_of(entry).is_some()));
+    entries.retain(|entry| domain.is_none() || domain_of(entry) == domain);
     let free = entries.iter().find(|entry| {
         reserved_by(entry).is_none()
             && quarantine(entry).is_none()
@@ -88,10 +97,16 @@ pub fn choose(
     match free {
         Some(entry) => Choice::Entry(Arc::clone(entry)),
         None => Choice::Full {
+            domain: domain.map(str::to_owned),
             hosts: entries.len(),
             quarantined: entries.iter().filter(|entry| quarantine(entry).is_some()).count(),
         },
     }
+}
+
+/// The failure domain that the host stands in.
+fn domain_of(entry: &PooledRemoteMachine) -> Option<&str> {
+    entry.spec.machine.failure_domain.as_deref()
 }
 
 /// Whether the machine has the entry's host although the entry does not say so: after a restore, or because the
@@ -170,7 +185,15 @@ mod tests {
         entries: &[Arc<PooledRemoteMachine>],
         others: &[Arc<RemoteMachine>],
     ) -> Choice {
-        super::choose(machine, entries, others, &BTreeSet::new())
+        super::choose(machine, None, entries, others, &BTreeSet::new())
+    }
+
+    fn full(hosts: usize, quarantined: usize) -> Choice {
+        Choice::Full {
+            domain: None,
+            hosts,
+            quarantined,
+        }
     }
 
     #[test]
@@ -182,7 +205,7 @@ mod tests {
         assert!(claims.take(&entries[0], &m), "again");
         assert!(!claims.take(&entries[0], &n));
         let taken = claims.of_others(&n, std::slice::from_ref(&m));
-        assert_eq!(chosen(&super::choose(&n, &entries, &[], &taken)), "b");
+        assert_eq!(chosen(&super::choose(&n, None, &entries, &[], &taken)), "b");
         assert!(claims.of_others(&m, &[]).is_empty(), "its own");
         assert!(claims.of_others(&n, &[]).is_empty(), "of a machine that is gone");
         claims.give_up(&entries[0]);
@@ -245,13 +268,7 @@ mod tests {
             assert_eq!(chosen(&choose(&mine, &entries, &[])), "b");
             // Nor does anybody else get it meanwhile.
             let first = [machine("x", "k0smotron.io/pooled-machine: a", ""), mine];
-            assert_eq!(
-                choose(&machine("n", "", ""), &entries, &first),
-                Choice::Full {
-                    hosts: 2,
-                    quarantined: 0
-                }
-            );
+            assert_eq!(choose(&machine("n", "", ""), &entries, &first), full(2, 0));
         }
     }
 
@@ -283,20 +300,46 @@ mod tests {
 
     #[test]
     fn an_empty_pool_is_full() {
-        assert_eq!(
-            choose(&machine("m", "", ""), &[], &[]),
-            Choice::Full {
-                hosts: 0,
-                quarantined: 0
-            }
-        );
+        assert_eq!(choose(&machine("m", "", ""), &[], &[]), full(0, 0));
         let entries = [entry("a", "k0smotron.io/quarantined: dirty")];
+        assert_eq!(choose(&machine("m", "", ""), &entries, &[]), full(1, 1));
+    }
+
+    #[test]
+    fn a_host_stands_where_one_is_asked_for() {
+        let standing = |name: &str, annotations: &str, domain: &str| {
+            let mut entry = entry(name, annotations);
+            Arc::make_mut(&mut entry).spec.machine.failure_domain = Some(domain.to_owned());
+            entry
+        };
+        let entries = [
+            entry("0", ""),
+            standing("a", "k0smotron.io/reserved-by: x", "rack-1"),
+            standing("b", "", "rack-2"),
+            standing("c", "k0smotron.io/quarantined: dirty", "rack-3"),
+            standing("d", "k0smotron.io/reserved-by: y", "rack-3"),
+        ];
+        let m = machine("m", "", "");
+        let choose = |machine: &RemoteMachine, domain, entries: &[Arc<PooledRemoteMachine>]| {
+            super::choose(machine, domain, entries, &[], &BTreeSet::new())
+        };
+        assert_eq!(chosen(&choose(&m, Some("rack-2"), &entries)), "b");
+        assert_eq!(chosen(&choose(&m, None, &entries)), "0");
+        let full = |domain: &str, hosts, quarantined| Choice::Full {
+            domain: Some(domain.to_owned()),
+            hosts,
+            quarantined,
+        };
+        // There are free ones elsewhere, and nobody has asked for those.
+        assert_eq!(choose(&m, Some("rack-1"), &entries), full("rack-1", 1, 0));
+        assert_eq!(choose(&m, Some("rack-3"), &entries), full("rack-3", 2, 1));
+        assert_eq!(choose(&m, Some("rack-4"), &entries), full("rack-4", 0, 0));
+        // What it has it keeps.
         assert_eq!(
-            choose(&machine("m", "", ""), &entries, &[]),
-            Choice::Full {
-                hosts: 1,
-                quarantined: 1
-            }
+            chosen(&choose(&machine("x", "", ""), Some("rack-2"), &entries)),
+            "a"
         );
+        // Nobody has said where the hosts of this pool stand.
+        assert_eq!(chosen(&choose(&m, Some("rack-1"), &entries[..1])), "0");
     }
 }

@@ -21,6 +21,7 @@ use super::{
     certificates::{self, KubeconfigWrite},
     conditions,
     decide::{Deletion, Live, Step},
+    domains,
     fetch::{Inputs, Template},
     machine,
     membership::Membership,
@@ -276,6 +277,7 @@ fn create(
         return Err(Error::Incomplete);
     };
     let config = observe::config_for(inputs, Some(name)).map_err(Error::Config)?;
+    let domain = domains::for_newcomer(observed);
     let owned = template
         .object
         .owner_references()
@@ -285,7 +287,7 @@ fn create(
         template: template.object.clone(),
         api: template.api.clone(),
     };
-    let mut machine = machine::machine(inputs, cluster, template, name, &config)?;
+    let mut machine = machine::machine(inputs, cluster, template, name, domain, &config)?;
     if let Some(record) = remediation::made_for(inputs, &observed.etcd) {
         machine
             .annotations_mut()

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use k0smotron_api::{
-    capi::{Cluster, ContractReference, Endpoint},
+    capi::{Cluster, ContractReference, Endpoint, FailureDomain},
     control_plane::v1beta2::K0sControlPlane,
     infrastructure::v1beta2::RemoteCluster,
 };
@@ -14,6 +14,8 @@ use k0smotron_runtime::shared::Shared;
 use kube::{
     Api, Resource, ResourceExt, api::DynamicObject, core::PartialObjectMeta, runtime::reflector::ObjectRef,
 };
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     Error,
@@ -102,29 +104,34 @@ async fn read(name: &str, namespace: &str, from: &Sources<'_>) -> Result<Option<
     })
 }
 
-/// The endpoint that the Cluster's infrastructure offers, while the Cluster has none of its own (contract IC2, IC4).
-pub async fn infrastructure_endpoint(
-    cluster: &Cluster,
-    namespace: &str,
-    from: &Sources<'_>,
-) -> Result<Option<Endpoint>, Error> {
+/// What a Cluster's infrastructure offers, once it is provisioned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Where the API server is to answer.
+    pub endpoint: Option<Endpoint>,
+    pub failure_domains: Vec<FailureDomain>,
+}
+
+/// What the Cluster's infrastructure offers, until the Cluster itself has all of it (contract IC2, IC3, IC4).
+pub async fn offer(cluster: &Cluster, namespace: &str, from: &Sources<'_>) -> Result<Offer, Error> {
     let reference = cluster.spec.infrastructure_ref.as_ref();
+    let complete = cluster.endpoint().is_some() && cluster.infrastructure_provisioned();
     let Some(ContractReference {
         api_group,
         kind,
         name,
-    }) = reference.filter(|_| cluster.endpoint().is_none())
+    }) = reference.filter(|_| !complete)
     else {
-        return Ok(None);
+        return Ok(Offer::default());
     };
     let Some(resource) = api_of(from, api_group, kind).await? else {
-        return Ok(None);
+        return Ok(Offer::default());
     };
     let api: Api<DynamicObject> = Api::namespaced_with(from.context.client.clone(), namespace, &resource);
     match api.get_opt(name).await {
-        Ok(object) => Ok(object.as_ref().and_then(offered)),
-        // Infrastructure of a group that we may not read: Cluster API copies the endpoint in its own time.
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(None),
+        Ok(object) => Ok(object.as_ref().map(offered).unwrap_or_default()),
+        // Infrastructure of a group that we may not read: Cluster API copies what it offers in its own time.
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Offer::default()),
         Err(source) => Err(Error::Read {
             what: format!("{kind} {name}"),
             source,
@@ -132,12 +139,18 @@ pub async fn infrastructure_endpoint(
     }
 }
 
-/// The endpoint of an infrastructure cluster, once it says that it is provisioned.
-fn offered(infrastructure: &DynamicObject) -> Option<Endpoint> {
+/// What an infrastructure cluster offers; nothing before it says that it is provisioned.
+fn offered(infrastructure: &DynamicObject) -> Offer {
     let field = |path| infrastructure.data.pointer(path);
-    let provisioned = field("/status/initialization/provisioned")?.as_bool()?;
-    let endpoint: Endpoint = serde_json::from_value(field("/spec/controlPlaneEndpoint")?.clone()).ok()?;
-    (provisioned && endpoint.address().is_some()).then_some(endpoint)
+    if field("/status/initialization/provisioned") != Some(&Value::Bool(true)) {
+        return Offer::default();
+    }
+    let endpoint = field("/spec/controlPlaneEndpoint").and_then(|found| Endpoint::deserialize(found).ok());
+    let domains = field("/status/failureDomains").and_then(|found| Vec::deserialize(found).ok());
+    Offer {
+        endpoint: endpoint.filter(|endpoint| endpoint.address().is_some()),
+        failure_domains: domains.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn infrastructure_offers_its_endpoint_once_it_is_provisioned() {
+    fn infrastructure_offers_what_it_has_once_it_is_provisioned() {
         let remote = |endpoint: &str, status: &str| -> DynamicObject {
             yaml(&format!(
                 "{{apiVersion: infrastructure.cluster.x-k8s.io/v1beta2, kind: RemoteCluster, metadata: {{name: demo}}, \
@@ -191,8 +204,11 @@ mod tests {
             ))
         };
         let there = "{initialization: {provisioned: true}}";
-        let offer = offered(&remote("{host: 10.88.1.10, port: 6443}", there)).unwrap();
-        assert_eq!(offer.address(), Some(("10.88.1.10", 6443)));
+        let racks = "{initialization: {provisioned: true}, failureDomains: [{name: a, controlPlane: true}, {name: b}]}";
+        let offer = offered(&remote("{host: 10.88.1.10, port: 6443}", racks));
+        assert_eq!(offer.endpoint.unwrap().address(), Some(("10.88.1.10", 6443)));
+        let names: Vec<_> = offer.failure_domains.iter().map(|domain| &domain.name).collect();
+        assert_eq!(names, ["a", "b"]);
         for (endpoint, status) in [
             ("{host: 10.88.1.10, port: 6443}", "{}"),
             (
@@ -202,7 +218,8 @@ mod tests {
             ("{host: '', port: 0}", there),
             ("null", there),
         ] {
-            assert_eq!(offered(&remote(endpoint, status)), None, "{endpoint} {status}");
+            let offer = offered(&remote(endpoint, status));
+            assert_eq!(offer, Offer::default(), "{endpoint} {status}");
         }
     }
 }

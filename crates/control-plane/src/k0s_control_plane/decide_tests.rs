@@ -30,6 +30,7 @@ pub fn ready() -> Observed {
         template: None,
         replicas: 1,
         strategy: Strategy::CreateFirst,
+        domains: Vec::new(),
         machines: Vec::new(),
         etcd: Etcd::Unknown("not asked".to_owned()),
         autopilot: Autopilot::Known {
@@ -65,6 +66,7 @@ pub fn machine(name: &str) -> MachineFacts {
         drained: true,
         preferred: false,
         repair: None,
+        domain: None,
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     apply::Applied,
     autopilot::{Seen, seen},
     build::{Built, build},
+    cluster::Offer,
     decide::decide,
     fetch::{FoundTemplate, Inputs, Template},
     observe::observe,
@@ -92,7 +93,7 @@ pub fn inputs() -> Inputs {
         plane: Arc::new(yaml::<K0sControlPlane>(PLANE)),
         owner: Owner::Found,
         cluster: Some(Arc::new(yaml::<Cluster>(CLUSTER))),
-        infrastructure_endpoint: None,
+        offer: Offer::default(),
         machines: Vec::new(),
         workers: 0,
         workers_staying: 0,
@@ -462,7 +463,7 @@ fn the_infrastructures_endpoint_does_until_the_cluster_has_one() {
     early.cluster = Some(Arc::new(cluster));
     assert!(built(&early).creation.is_none() && built(&early).kubeconfig.is_none());
 
-    early.infrastructure_endpoint = Some(later);
+    early.offer.endpoint = Some(later);
     let (now, before) = (built(&inputs()), built(&early));
     assert!(before.kubeconfig.is_some());
     let (now, before) = (now.creation.unwrap(), before.creation.unwrap());
@@ -471,11 +472,27 @@ fn the_infrastructures_endpoint_does_until_the_cluster_has_one() {
 
     // The Cluster's own wins.
     let mut both = inputs();
-    both.infrastructure_endpoint = Some(k0smotron_api::capi::Endpoint {
+    both.offer.endpoint = Some(k0smotron_api::capi::Endpoint {
         host: "10.88.1.99".to_owned(),
         port: 6443,
     });
     assert_eq!(both.endpoint(), Some(("10.88.1.10", 6443)));
+}
+
+#[test]
+fn machines_are_spread_over_the_domains_of_the_infrastructure_until_the_cluster_has_them() {
+    let placed = |inputs: &Inputs| built(inputs).creation.unwrap().machine.spec.failure_domain;
+    let mut early = inputs();
+    let mut cluster = Cluster::clone(early.cluster.as_ref().unwrap());
+    let later = cluster.status.take().unwrap().failure_domains;
+    early.cluster = Some(Arc::new(cluster));
+    assert_eq!(placed(&early), None);
+    early.offer.failure_domains = later;
+    assert_eq!(placed(&early), placed(&inputs()));
+    // The Cluster's own win.
+    let mut both = inputs();
+    both.offer.failure_domains = yaml("[{name: z, controlPlane: true}]");
+    assert_eq!(placed(&both).as_deref(), Some("a"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k0smotron_api::{
-    capi::{Cluster, ContractReference, Endpoint, Machine},
+    capi::{Cluster, ContractReference, Machine},
     control_plane::v1beta2::K0sControlPlane,
     names::{annotations, labels, secrets as contract},
 };
@@ -21,7 +21,8 @@ use kube::{
 use serde_json::Value;
 
 use super::{
-    Error, cluster,
+    Error,
+    cluster::{self, Offer},
     kinds::{self, Kinds},
     observed::{Answer, Authority, Owner},
     survey::{Places, Survey},
@@ -36,8 +37,8 @@ pub struct Inputs {
     pub plane: Arc<K0sControlPlane>,
     pub owner: Owner,
     pub cluster: Option<Arc<Cluster>>,
-    /// The endpoint of the Cluster's infrastructure; looked for only while the Cluster has none.
-    pub infrastructure_endpoint: Option<Endpoint>,
+    /// What the Cluster's infrastructure offers; looked for only until the Cluster has it.
+    pub offer: Offer,
     /// The control plane's Machines, oldest first.
     pub machines: Vec<Machine>,
     /// Number of the Cluster's other Machines.
@@ -59,7 +60,7 @@ pub struct Inputs {
 impl Inputs {
     /// Host and port of the API server: the Cluster's, or before it has any those of its infrastructure.
     pub fn endpoint(&self) -> Option<(&str, u16)> {
-        let infrastructure = || self.infrastructure_endpoint.as_ref()?.address();
+        let infrastructure = || self.offer.endpoint.as_ref()?.address();
         self.cluster.as_deref()?.endpoint().or_else(infrastructure)
     }
 
@@ -129,7 +130,7 @@ pub async fn fetch(
         plane: plane.clone(),
         owner,
         cluster,
-        infrastructure_endpoint: None,
+        offer: Offer::default(),
         machines: Vec::new(),
         workers: 0,
         workers_staying: 0,
@@ -157,7 +158,7 @@ pub async fn fetch(
     let Some(belongs_to) = belongs_to.filter(|_| plane.metadata.deletion_timestamp.is_none()) else {
         return Ok(inputs);
     };
-    inputs.infrastructure_endpoint = cluster::infrastructure_endpoint(&belongs_to, &namespace, from).await?;
+    inputs.offer = cluster::offer(&belongs_to, &namespace, from).await?;
     let secrets: Api<Secret> = from.context.api(&namespace);
     let read = |name: String| {
         let secrets = secrets.clone();

@@ -134,12 +134,13 @@ pub fn config(
     Ok(object)
 }
 
-/// The Machine.
+/// The Machine, in this failure domain if any.
 pub fn machine(
     inputs: &Inputs,
     cluster: &Cluster,
     template: &FoundTemplate,
     name: &str,
+    domain: Option<&str>,
     config: &Value,
 ) -> Result<Machine, Error> {
     let (api_version, kind) = (
@@ -159,7 +160,7 @@ pub fn machine(
             name,
         )),
         version: version(inputs).map(|version| version.to_string()),
-        failure_domain: failure_domain(inputs, cluster),
+        failure_domain: domain.map(str::to_owned),
         ..MachineSpec::default()
     };
     let made_from = annotated(config)?;
@@ -237,21 +238,6 @@ fn annotated(config: &Value) -> Result<String, Error> {
         }
     }
     serde_json::to_string(&config).map_err(Error::Encoding)
-}
-
-/// The failure domain with the fewest of our Machines, the first by name among equals (contract C15).
-fn failure_domain(inputs: &Inputs, cluster: &Cluster) -> Option<String> {
-    let domains = &cluster.status.as_ref()?.failure_domains;
-    let used = |domain: &str| {
-        let here = |machine: &&Machine| machine.spec.failure_domain.as_deref() == Some(domain);
-        inputs.machines.iter().filter(here).count()
-    };
-    domains
-        .iter()
-        .filter(|domain| domain.control_plane == Some(true))
-        .map(|domain| domain.name.as_str())
-        .min_by_key(|name| (used(name), *name))
-        .map(str::to_owned)
 }
 
 #[cfg(test)]

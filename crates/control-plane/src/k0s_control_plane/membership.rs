@@ -7,7 +7,10 @@
 
 use k0smotron_k0s::membership::{Vote, Voters};
 
-use super::observed::{Etcd, MachineFacts, MemberFacts, Observed, Repair, Strategy};
+use super::{
+    domains,
+    observed::{Etcd, MachineFacts, MemberFacts, Observed, Repair, Strategy},
+};
 
 /// From this many controllers on, one may be missing while another is made.
 const SPARE: usize = 3;
@@ -536,13 +539,16 @@ impl<'a> Roster<'a> {
         if count <= self.observed.replicas {
             return None;
         }
-        let (machine, standing) = self.active().min_by_key(|(machine, standing)| {
-            (
-                !machine.preferred,
-                machine.outdated.is_empty(),
-                standing.vote() == Vote::Healthy,
-            )
-        })?;
+        let (machine, standing) = self.first_to_go(
+            |_| true,
+            |machine, standing| {
+                (
+                    !machine.preferred,
+                    machine.outdated.is_empty(),
+                    standing.vote() == Vote::Healthy,
+                )
+            },
+        )?;
         Some(self.removal(
             machine,
             standing,
@@ -555,10 +561,10 @@ impl<'a> Roster<'a> {
 
     /// Machines that differ from the spec.
     fn rollout(&self, obstacle: Option<Wait>) -> Option<Membership> {
-        let (machine, standing) = self
-            .active()
-            .filter(|(machine, _)| !machine.outdated.is_empty() && !machine.in_place)
-            .min_by_key(|(_, standing)| standing.vote() == Vote::Healthy)?;
+        let (machine, standing) = self.first_to_go(
+            |machine| !machine.outdated.is_empty() && !machine.in_place,
+            |_, standing| standing.vote() == Vote::Healthy,
+        )?;
         if self.surge() == 0 {
             return Some(self.removal(machine, standing, Why::Outdated));
         }
@@ -566,6 +572,21 @@ impl<'a> Roster<'a> {
             return Some(wait);
         }
         self.addition(self.observed.replicas.saturating_add(1), obstacle)
+    }
+
+    /// Of the Machines that may go the one that goes first: of the least rank, and of equals in the fullest failure domain.
+    fn first_to_go<R: Ord>(
+        &self,
+        may_go: impl Fn(&MachineFacts) -> bool,
+        rank: impl Fn(&MachineFacts, Standing) -> R,
+    ) -> Option<(&'a MachineFacts, Standing)> {
+        let rank = |&(machine, standing): &(&MachineFacts, Standing)| rank(machine, standing);
+        let candidates = || self.active().filter(|(machine, _)| may_go(machine));
+        let least = candidates().map(|candidate| rank(&candidate)).min()?;
+        let equals = candidates()
+            .filter(|candidate| rank(candidate) == least)
+            .collect();
+        domains::fullest(self.observed, equals, |(machine, _)| machine)
     }
 
     /// The removal of a member that serves, if the others are well.

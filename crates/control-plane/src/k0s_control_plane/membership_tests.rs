@@ -9,7 +9,7 @@ use super::{
 
 /// A control plane of so many replicas, one word a Machine. Letters: `v` voter, `d` one that is down, `n` newcomer,
 /// `N` one that is stalled, `u` one that was not started, `x` one that has left, `-` none but a member; then `o` outdated, `g`
-/// being deleted, `r` to be replaced as unhealthy, `p` preferred, `l` asked to leave.
+/// being deleted, `r` to be replaced as unhealthy, `p` preferred, `l` asked to leave; `1` to `3` the failure domain.
 fn plane(replicas: usize, text: &str) -> Observed {
     let mut machines = Vec::new();
     let mut members = Vec::new();
@@ -28,6 +28,7 @@ fn plane(replicas: usize, text: &str) -> Observed {
                 stalled: has('N'),
                 preferred: has('p'),
                 repair: has('r').then_some(Repair::Due),
+                domain: word.matches(char::is_numeric).next().map(str::to_owned),
                 ..machine(&name)
             });
         }
@@ -45,6 +46,7 @@ fn plane(replicas: usize, text: &str) -> Observed {
     Observed {
         replicas,
         next_name: "next".to_owned(),
+        domains: ["1", "2", "3"].map(str::to_owned).into(),
         machines,
         etcd: Etcd::Members { fresh: true, members },
         ..running()
@@ -114,6 +116,21 @@ fn one_controller_more_or_less_at_a_time() {
         (1, "v n", "joined m2"),
         (1, "v N", "delete m2 excess"),
     ]);
+}
+
+#[test]
+fn of_several_the_one_in_the_fullest_failure_domain_goes() {
+    table(&[
+        (1, "v1 v2 v2", "delete m2 excess"),
+        // What is wanted, or differs, or is down, comes before where it is.
+        (1, "v1p v2 v2", "delete m1 excess"),
+        (1, "v1o v2 v2", "delete m1 outdated"),
+        (1, "d1 v2 v2", "delete m1 excess"),
+        (3, "v1 v2o v3o v1", "delete m2 outdated"),
+        (3, "v1o v2o v3o v2", "delete m2 outdated"),
+    ]);
+    let rolled = delete_first(plane(3, "v1o v2o v2"));
+    assert_eq!(change(&rolled), "delete m2 outdated");
 }
 
 #[test]

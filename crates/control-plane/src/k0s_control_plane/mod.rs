@@ -26,6 +26,7 @@ mod conditions;
 pub mod decide;
 #[cfg(test)]
 mod decide_tests;
+mod domains;
 mod etcd_health;
 #[cfg(test)]
 mod example_tests;

@@ -66,6 +66,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
             drained: drained(machine),
             preferred: machine.annotations().contains_key(annotations::DELETE_MACHINE),
             repair: remediation::repair(inputs, &etcd, machine),
+            domain: domain(machine),
             outdated,
         });
     }
@@ -105,6 +106,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
             UpdateStrategy::RecreateDeleteFirst => Strategy::DeleteFirst,
             UpdateStrategy::Recreate | UpdateStrategy::InPlace => Strategy::CreateFirst,
         },
+        domains: domains(inputs),
         autopilot: autopilot(inputs, &machines),
         download: download(inputs),
         machines,
@@ -118,6 +120,30 @@ pub fn observe(inputs: &Inputs) -> Observed {
         goes_next: cluster_goes(inputs) && inputs.workers > 0 && inputs.workers_staying == 0,
         answer: inputs.answer.clone(),
     }
+}
+
+/// The failure domains for controllers (contract C15): those of the Cluster, or before it has any those of its
+/// infrastructure.
+fn domains(inputs: &Inputs) -> Vec<String> {
+    let status = inputs
+        .cluster
+        .as_deref()
+        .and_then(|cluster| cluster.status.as_ref());
+    let known = status.map(|status| &status.failure_domains);
+    let all = known
+        .filter(|known| !known.is_empty())
+        .unwrap_or(&inputs.offer.failure_domains);
+    all.iter()
+        .filter(|domain| domain.control_plane == Some(true))
+        .map(|domain| domain.name.clone())
+        .collect()
+}
+
+/// The failure domain of a Machine. One that was made before there were any may have been put into one all the same.
+fn domain(machine: &Machine) -> Option<String> {
+    let status = machine.status.as_ref();
+    let placed = || status.and_then(|status| status.failure_domain.clone());
+    machine.spec.failure_domain.clone().or_else(placed)
 }
 
 /// Whether the Cluster is being deleted.

@@ -96,6 +96,8 @@ pub struct MachineFacts {
     pub preferred: bool,
     /// Somebody asks that it be replaced, because it is unhealthy.
     pub repair: Option<Repair>,
+    /// The failure domain that it was made for, else the one that its infrastructure says it stands in.
+    pub domain: Option<String>,
 }
 
 /// A request to replace an unhealthy Machine (contract 2.8).
@@ -181,6 +183,8 @@ pub struct Observed {
     /// Number of controllers asked for.
     pub replicas: usize,
     pub strategy: Strategy,
+    /// Failure domains that the infrastructure offers to controllers.
+    pub domains: Vec<String>,
     /// The control plane Machines of this control plane, oldest first.
     pub machines: Vec<MachineFacts>,
     pub etcd: Etcd,

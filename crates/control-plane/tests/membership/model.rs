@@ -102,6 +102,7 @@ pub fn observe(world: &World, sight: Sight) -> Observed {
             drained: true,
             preferred: false,
             repair: machine.flagged.then_some(Repair::Due),
+            domain: None,
         })
     });
     let members = world.ids().filter_map(|id| {
@@ -135,6 +136,7 @@ pub fn observe(world: &World, sight: Sight) -> Observed {
         } else {
             Strategy::CreateFirst
         },
+        domains: Vec::new(),
         machines: machines.collect(),
         etcd: match answers {
             true => Etcd::Members {

@@ -1,4 +1,5 @@
-//! RemoteCluster: its hosts exist already, so that there is nothing to provision but the endpoint that the user wrote.
+//! RemoteCluster: its hosts exist already, so that there is nothing to provision; what the user wrote of the endpoint and of
+//! failure domains is passed on.
 //!
 //! Nothing is held for it either: it has no finalizer, and goes when Cluster API deletes it, or a moment before that
 //! when its Cluster goes and nobody is left who needs it.
@@ -101,7 +102,7 @@ async fn reconcile(
         Some(verdict) => verdict,
     };
     let before = object.status.clone().unwrap_or_default();
-    let after = report::status(&before, object.metadata.generation, &verdict);
+    let after = report::status(&object, &before, &verdict);
     status::patch_if_changed(&context.api(&namespace), object.as_ref(), Some(&before), &after).await?;
     Ok(Outcome::Done)
 }

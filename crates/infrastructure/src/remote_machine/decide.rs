@@ -177,7 +177,14 @@ fn provision(observed: &Observed) -> Step {
     let pool = machine.spec.pool.as_deref().filter(|pool| !pool.is_empty());
     let claimed = machine.annotations().contains_key(annotations::INSTALL_ID);
     if let Some(pool) = pool {
-        match pool::choose(machine, &observed.entries, &observed.others, &observed.taken) {
+        let domain = wanted_domain(observed);
+        match pool::choose(
+            machine,
+            domain,
+            &observed.entries,
+            &observed.others,
+            &observed.taken,
+        ) {
             // The entry may not be there any more; what it said was copied.
             _ if claimed && pool::entry_of(machine).is_some_and(|entry| !has_entry(observed, entry)) => {}
             Choice::Entry(entry) if !claimed || pool::entry_of(machine) != Some(&entry.name_any()) => {
@@ -193,10 +200,18 @@ fn provision(observed: &Observed) -> Step {
                     ),
                 ));
             }
-            Choice::Full { hosts, quarantined } => {
+            Choice::Full {
+                domain,
+                hosts,
+                quarantined,
+            } => {
+                let (place, there) = match domain {
+                    Some(domain) => (format!("failure domain {domain} of pool {pool}"), " there"),
+                    None => (format!("pool {pool}"), ""),
+                };
                 let message = format!(
-                    "waiting for a free host in pool {pool}, which has {hosts} ({quarantined} quarantined); \
-                     add a PooledRemoteMachine or delete a machine"
+                    "waiting for a free host in {place}, which has {hosts} ({quarantined} quarantined); add a \
+                     PooledRemoteMachine{there} or delete a machine"
                 );
                 return Step::wait(NO_FREE_HOST, message);
             }
@@ -239,6 +254,17 @@ fn provision(observed: &Observed) -> Step {
     }
 }
 
+/// The failure domain that a host is asked for in: by the Machine, else by the object itself, as long as that does not say
+/// where its host stands.
+fn wanted_domain(observed: &Observed) -> Option<&str> {
+    let owner = observed.owner.as_ref().and_then(|(_, owner)| owner.as_deref());
+    let own = || observed.machine.spec.failure_domain.as_deref();
+    owner
+        .and_then(|owner| owner.spec.failure_domain.as_deref())
+        .or_else(own)
+        .filter(|domain| !domain.is_empty())
+}
+
 fn key(observed: &Observed) -> Result<(), Problem> {
     match &observed.key {
         Key::Ready(_) => Ok(()),
@@ -265,7 +291,13 @@ fn has_entry(observed: &Observed, name: &str) -> bool {
 fn lost_reservation(observed: &Observed) -> Option<Arc<PooledRemoteMachine>> {
     let machine = &observed.machine;
     machine.spec.pool.as_deref().filter(|pool| !pool.is_empty())?;
-    match pool::choose(machine, &observed.entries, &observed.others, &observed.taken) {
+    match pool::choose(
+        machine,
+        None,
+        &observed.entries,
+        &observed.others,
+        &observed.taken,
+    ) {
         Choice::Entry(entry) => {
             let is_mine = pool::reserved_by(&entry) == Some(&machine.name_any())
                 && pool::entry_of(machine) == Some(&entry.name_any());

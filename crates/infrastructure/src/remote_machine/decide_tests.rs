@@ -254,6 +254,37 @@ fn hosts_come_from_the_pool() {
 }
 
 #[test]
+fn a_host_of_the_pool_stands_where_the_machine_is_to() {
+    let standing = |name: &str, domain: &str| {
+        let mut entry = pooled(name, "");
+        Arc::make_mut(&mut entry).spec.machine.failure_domain = Some(domain.to_owned());
+        entry
+    };
+    let wanting = |domain: &str, spec: &str| {
+        let mut world = world(machine(HELD, &format!("pool: p, {spec}")));
+        world.entries = vec![standing("a", "rack-1"), standing("b", "rack-2")];
+        let owner = format!(
+            "apiVersion: cluster.x-k8s.io/v1beta2\nkind: Machine\nmetadata: {{name: m, namespace: ns}}\n\
+             spec: {{clusterName: c, {domain}}}\n"
+        );
+        world.owner = Some(("m".into(), Some(Arc::new(read(&owner)))));
+        decide(&world)
+    };
+    assert_eq!(said(&wanting("", "")), "claim a");
+    assert_eq!(said(&wanting("failureDomain: rack-2", "")), "claim b");
+    assert_eq!(said(&wanting("", "failureDomain: rack-2")), "claim b");
+    assert_eq!(
+        said(&wanting("failureDomain: rack-2", "failureDomain: rack-1")),
+        "claim b"
+    );
+    let Step::Wait { reason, message } = wanting("failureDomain: rack-3", "") else {
+        panic!("there is no host there")
+    };
+    assert_eq!(reason, "NoFreePooledMachine");
+    assert!(message.contains("failure domain rack-3"), "{message}");
+}
+
+#[test]
 fn one_address_is_for_one_machine() {
     let mut world = world(machine(HELD, ADDRESS));
     let mut other = (*machine(CLAIMED, ADDRESS)).clone();

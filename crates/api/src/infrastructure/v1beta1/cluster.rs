@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::capi::Endpoint;
-use crate::infrastructure::v1beta2::RemoteClusterTemplateResource;
+use crate::meta::TemplateMetadata;
 
 /// The infrastructure of a cluster of existing hosts.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -56,4 +56,17 @@ pub struct RemoteClusterTemplateSpec {
     /// What every RemoteCluster made from this template gets.
     #[serde(default)]
     pub template: RemoteClusterTemplateResource,
+}
+
+/// Metadata and spec of the RemoteClusters to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["spec"]))]
+pub struct RemoteClusterTemplateResource {
+    /// Labels and annotations of the RemoteClusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<TemplateMetadata>,
+    /// Spec of the RemoteClusters.
+    #[serde(default)]
+    pub spec: RemoteClusterSpec,
 }

@@ -7,7 +7,8 @@ mod machine;
 mod pool;
 
 pub use cluster::{
-    RemoteCluster, RemoteClusterSpec, RemoteClusterStatus, RemoteClusterTemplate, RemoteClusterTemplateSpec,
+    RemoteCluster, RemoteClusterSpec, RemoteClusterStatus, RemoteClusterTemplate,
+    RemoteClusterTemplateResource, RemoteClusterTemplateSpec,
 };
 pub use machine::{
     RemoteMachine, RemoteMachineSpec, RemoteMachineStatus, RemoteMachineTemplate, RemoteMachineTemplateSpec,

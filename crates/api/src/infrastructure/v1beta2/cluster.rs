@@ -1,4 +1,7 @@
-//! RemoteCluster: the infrastructure of a cluster of existing hosts, which is no more than its endpoint.
+//! RemoteCluster: the infrastructure of a cluster of existing hosts, which is no more than its endpoint and the places that
+//! its hosts stand in.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -47,6 +50,29 @@ pub struct RemoteClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minProperties" = 1))]
     pub control_plane_endpoint: Option<Endpoint>,
+    /// Failure domains that the hosts stand in, such as racks or rooms. Controllers are spread over those that are meant for
+    /// them. Which one a host stands in is said by its PooledRemoteMachine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub failure_domains: Vec<FailureDomain>,
+}
+
+/// A failure domain (contract IC3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["name"]))]
+pub struct FailureDomain {
+    /// Name of the failure domain.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// Whether controllers may stand there. Not set means no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_plane: Option<bool>,
+    /// Anything else that users want to say of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// Status of a RemoteCluster.
@@ -56,6 +82,11 @@ pub struct RemoteClusterStatus {
     /// What has been reached for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initialization: Option<Provisioning>,
+    /// The failure domains of the spec, sorted by name: Cluster API copies them to the Cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub failure_domains: Vec<FailureDomain>,
     /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

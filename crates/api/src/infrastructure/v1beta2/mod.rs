@@ -10,7 +10,7 @@ pub use access::{
     ElevationMethod, ElevationSettings, HostKeys, JumpHost, PasswordReference, SshKeyReference, Upload,
 };
 pub use cluster::{
-    RemoteCluster, RemoteClusterSpec, RemoteClusterStatus, RemoteClusterTemplate,
+    FailureDomain, RemoteCluster, RemoteClusterSpec, RemoteClusterStatus, RemoteClusterTemplate,
     RemoteClusterTemplateResource, RemoteClusterTemplateSpec,
 };
 pub use machine::{

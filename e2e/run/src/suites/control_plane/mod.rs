@@ -41,9 +41,12 @@ const HOSTS: [&str; 4] = ["one", "two", "three", "four"];
 /// # Errors
 /// With what was not as it should be.
 pub async fn smoke(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
-    println!("== three controllers come up, roll and go");
-    let plane = ControlPlane::create(testbed, "three", hosts, 3, UpdateStrategy::RecreateDeleteFirst).await?;
+    println!("== three controllers come up, each in a failure domain of its own, roll and go");
+    let strategy = UpdateStrategy::RecreateDeleteFirst;
+    let plane = ControlPlane::create_spread(testbed, "three", hosts, strategy).await?;
+    plane.is_spread_over(hosts).await?;
     roll(&plane, "delete-first").await?;
+    plane.is_spread_over(hosts).await?;
     goes(testbed, plane).await
 }
 

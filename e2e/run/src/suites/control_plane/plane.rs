@@ -57,15 +57,8 @@ impl<'a> ControlPlane<'a> {
         replicas: usize,
         strategy: UpdateStrategy,
     ) -> Result<Self> {
-        Self::create_with(
-            testbed,
-            name,
-            hosts,
-            replicas,
-            strategy,
-            json!({ "type": "etcd" }),
-        )
-        .await
+        let etcd = json!({ "type": "etcd" });
+        Self::create_with(testbed, name, hosts, replicas, strategy, etcd).await
     }
 
     /// As [`Self::create`], with this `spec.storage` of k0s.
@@ -80,12 +73,40 @@ impl<'a> ControlPlane<'a> {
         strategy: UpdateStrategy,
         storage: Value,
     ) -> Result<Self> {
-        let addresses = testbed.addresses(hosts)?;
-        let balancer = LoadBalancer::start(&testbed.network, &addresses).await?;
+        let balancer = LoadBalancer::start(&testbed.network, &testbed.addresses(hosts)?).await?;
         let mut plane = Self::begin(testbed, name, balancer)?;
         let manifests = plane
-            .manifests(hosts, replicas, strategy)?
-            .replace("STORAGE", &storage.to_string());
+            .manifests(hosts, replicas, strategy, &storage)?
+            .replace("  FAILURE_DOMAINS\n", "");
+        plane.come_up(&manifests, (replicas, 0)).await?;
+        Ok(plane)
+    }
+
+    /// As [`Self::create`] with one controller a host, each host being a failure domain of its name.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn create_spread(
+        testbed: &'a Testbed,
+        name: &str,
+        hosts: &[&str],
+        strategy: UpdateStrategy,
+    ) -> Result<Self> {
+        let balancer = LoadBalancer::start(&testbed.network, &testbed.addresses(hosts)?).await?;
+        let mut plane = Self::begin(testbed, name, balancer)?;
+        let replicas = hosts.len();
+        let offered: Value = hosts
+            .iter()
+            .map(|host| json!({ "name": host, "controlPlane": true }))
+            .collect();
+        let mut manifests = plane
+            .manifests(hosts, replicas, strategy, &json!({ "type": "etcd" }))?
+            .replace("FAILURE_DOMAINS", &format!("failureDomains: {offered}"));
+        for host in hosts {
+            let address = format!("    address: {}\n", testbed.machine(host)?.address());
+            let standing = format!("{address}    failureDomain: {host}\n");
+            manifests = manifests.replace(&address, &standing);
+        }
         plane.come_up(&manifests, (replicas, 0)).await?;
         Ok(plane)
     }
@@ -142,7 +163,13 @@ impl<'a> ControlPlane<'a> {
             .await
     }
 
-    fn manifests(&self, hosts: &[&str], replicas: usize, strategy: UpdateStrategy) -> Result<String> {
+    fn manifests(
+        &self,
+        hosts: &[&str],
+        replicas: usize,
+        strategy: UpdateStrategy,
+        storage: &Value,
+    ) -> Result<String> {
         let key = self.testbed.key_data()?;
         let strategy = serde_json::to_value(strategy)?;
         let mut documents = vec![
@@ -151,6 +178,7 @@ impl<'a> ControlPlane<'a> {
                 .replace("STRATEGY", strategy.as_str().unwrap_or_default())
                 .replace("DOWNLOAD_URL", &self.testbed.k0s_url())
                 .replace("SSH_KEY", &key)
+                .replace("STORAGE", &storage.to_string())
                 .replace("ENDPOINT", &self.testbed.network.host().to_string()),
         ];
         for host in hosts {
@@ -275,6 +303,33 @@ impl<'a> ControlPlane<'a> {
         change: impl Future<Output = Result<T>>,
     ) -> Result<(T, Duration)> {
         load::under_load(&self.kubeconfig().await?, run, change).await
+    }
+
+    /// Whether each Machine stands where it was to, and all of them stand in failure domains of these names, one in each.
+    ///
+    /// # Errors
+    /// With the Machines and where they stand.
+    pub async fn is_spread_over(&self, hosts: &[&str]) -> Result<()> {
+        let mut standing = BTreeSet::new();
+        for machine in self.cluster.machines().await? {
+            let asked = machine.spec.failure_domain.clone().unwrap_or_default();
+            let told = machine
+                .status
+                .as_ref()
+                .and_then(|status| status.failure_domain.clone());
+            let host = self.host_of(&machine)?.name();
+            ensure!(
+                host == asked && told.as_ref() == Some(&asked),
+                "Machine {} was to stand in {asked:?}, stands on {host} and says {told:?}",
+                machine.name_any()
+            );
+            standing.insert(asked);
+        }
+        ensure!(
+            standing.iter().eq(hosts.iter().copied().collect::<BTreeSet<_>>()),
+            "Machines stand in {standing:?}"
+        );
+        Ok(())
     }
 
     /// The names of its Machines.
