@@ -7,6 +7,8 @@ use std::{
 
 use kube::{Client, core::ApiResource, discovery};
 
+use crate::absence::is_missing;
+
 /// APIs found so far.
 #[derive(Default)]
 pub struct Kinds(Mutex<HashMap<(String, String), ApiResource>>);
@@ -40,7 +42,7 @@ impl Kinds {
                     .map(|(resource, _)| resource)
                     .find(|resource| resource.kind == kind)
             }),
-            Err(kube::Error::Api(status)) if status.is_not_found() => None,
+            Err(error) if is_missing(&error) => None,
             Err(kube::Error::Discovery(_)) => None,
             Err(error) => return Err(error),
         };

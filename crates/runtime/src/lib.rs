@@ -14,10 +14,12 @@
 //! | [`workload`] | the one way to talk to workload clusters |
 //! | [`dial`] | the one way to what runs in the pods of a hosted control plane: its API and its etcd |
 //! | [`kinds`] | which API serves a kind of another provider |
+//! | [`absence`] | what an answer says that is not there: the object, or its kind |
 //! | [`leadership`], [`metrics`], [`server`] | leases, metrics, and the HTTP endpoints of the process |
 //! | [`webhook`], [`tls`] | the webhook server, its certificates, and who is told to trust them |
 //! | [`definitions`], [`migration`] | which CustomResourceDefinitions change, and what older versions have stored |
 
+pub mod absence;
 pub mod apply;
 pub mod conditions;
 pub mod context;

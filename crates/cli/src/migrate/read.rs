@@ -154,7 +154,8 @@ async fn resource(client: &Client, group: &str, kind: &str) -> Result<Option<Api
                 .map(|(resource, _)| resource)
                 .find(|resource| resource.kind == kind)
         })),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        // In plain text, which kube's own `is_not_found` takes for something else.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         Err(kube::Error::Discovery(_)) => Ok(None),
         Err(error) => Err(error),
     }

@@ -355,7 +355,7 @@ fn said(name: &str, written: Result<(), kube::Error>) -> Result<(), Error> {
 }
 
 /// That an object is gone is what was wanted, or nothing to be told to it any more.
-pub fn ignore_missing(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
+fn ignore_missing(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
     match result {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         result => result,

@@ -10,8 +10,11 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k0smotron_api::k0s_objects::{ControlNode, Plan};
-use k0smotron_runtime::workload::{ClusterKey, Dialer};
-use kube::{Api, ResourceExt, api::ListParams};
+use k0smotron_runtime::{
+    absence,
+    workload::{ClusterKey, Dialer},
+};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -142,23 +145,33 @@ struct Status {
     timestamp: Option<Timestamp>,
 }
 
-/// Reads the Plan and the ControlNodes, as a quorum confirms them. Where k0s serves neither, there is none.
+/// Reads the Plan and the ControlNodes, as a quorum confirms them. Where k0s defines neither, there is none.
 ///
 /// # Errors
 /// In words, when there is no answer.
 pub async fn look(dialer: &Dialer, cluster: &ClusterKey) -> Result<Seen, String> {
     let client = dialer.client(cluster).await.map_err(|error| error.to_string())?;
+    read(&client).await.map_err(no_answer)
+}
+
+async fn read(client: &Client) -> Result<Seen, kube::Error> {
     let plans: Api<Plan> = Api::all(client.clone());
-    let nodes: Api<ControlNode> = Api::all(client);
+    let nodes: Api<ControlNode> = Api::all(client.clone());
     let everything = ListParams::default();
-    let (plan, nodes) = tokio::join!(plans.get_opt(PLAN), nodes.list(&everything));
+    let (plan, nodes) = tokio::join!(plans.get(PLAN), nodes.list(&everything));
+    // A Plan that is overlooked, because the API server has just come up, would have members changed beside it.
+    let plan = match plan {
+        Ok(plan) => Some(plan),
+        Err(error) => absence::of::<Plan>(client, error).await.map(|_| None)?,
+    };
     let nodes = match nodes {
         Ok(nodes) => nodes.items,
-        Err(kube::Error::Api(status)) if status.is_not_found() => Vec::new(),
-        Err(error) => return Err(no_answer(error)),
+        Err(error) => absence::of::<ControlNode>(client, error)
+            .await
+            .map(|_| Vec::new())?,
     };
     Ok(Seen {
-        plan: plan.map_err(no_answer)?.map(|plan| SeenPlan {
+        plan: plan.map(|plan| SeenPlan {
             uid: plan.uid().unwrap_or_default(),
             created: plan.creation_timestamp().map(|time| time.0),
             plan: Plan {
@@ -300,5 +313,22 @@ fn state(plan: &SeenPlan, controllers: &[SeenController], now: Timestamp) -> Sta
                 false => format!("{other}: {}", told.join(", ")),
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::test_api::{METADATA, NO_PAGE, client, is_definition},
+        *,
+    };
+
+    #[tokio::test]
+    async fn an_api_server_that_does_not_serve_plans_yet_has_not_said_that_there_is_none() {
+        let early = client(|_, path| if is_definition(path) { METADATA } else { NO_PAGE });
+        let reason = no_answer(read(&early).await.unwrap_err());
+        assert!(reason.contains("yet"), "{reason}");
+        let without_autopilot = client(|_, _| NO_PAGE);
+        assert_eq!(read(&without_autopilot).await.unwrap(), Seen::default());
     }
 }

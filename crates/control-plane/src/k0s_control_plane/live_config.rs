@@ -10,12 +10,13 @@ use std::{
 
 use k0smotron_api::{k0s_objects::ClusterConfig, names::annotations};
 use k0smotron_k0s::live_config;
-use k0smotron_runtime::Context;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k0smotron_runtime::{
+    Context,
+    absence::{self, is_missing},
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams},
-    core::Status,
 };
 use serde_json::{Value, json};
 
@@ -28,10 +29,6 @@ use super::{
 
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "k0s";
-/// A server's page that is not there says no more than this.
-const NOT_FOUND: u16 = 404;
-/// k0s defines it for dynamic configuration only.
-const KIND: &str = "clusterconfigs.k0s.k0sproject.io";
 
 /// What is known to be in the clusters, by UID of the control plane.
 #[derive(Default)]
@@ -104,17 +101,16 @@ async fn bring(client: &Client, wanted: &Value, made_with: Option<Value>) -> Res
     let api: Api<ClusterConfig> = Api::namespaced(client.clone(), NAMESPACE);
     let live = match api.get(NAME).await {
         Ok(live) => live,
-        Err(kube::Error::Api(status)) if status.code == NOT_FOUND => {
-            if made_with.is_none_or(|before| before == *wanted) {
-                // k0s makes it from this a moment after its API server answers.
-                return Ok(Brought::Nothing);
-            }
-            return match !tells_of_object(&status) && is_defined(client).await? {
-                true => Ok(Brought::Later),
-                false => Err(Error::NoClusterConfig),
-            };
+        // k0s makes it from this a moment after its API server answers.
+        Err(error) if is_missing(&error) && made_with.as_ref().is_none_or(|before| before == wanted) => {
+            return Ok(Brought::Nothing);
         }
-        Err(error) => return Err(Error::ClusterConfig(error)),
+        // k0s defines the kind for dynamic configuration only.
+        Err(error) => match absence::of::<ClusterConfig>(client, error).await {
+            Ok(_) => return Err(Error::NoClusterConfig),
+            Err(error) if is_missing(&error) => return Ok(Brought::Later),
+            Err(error) => return Err(Error::ClusterConfig(error)),
+        },
     };
     let before = brought_in(&live).or(made_with).unwrap_or_else(|| wanted.clone());
     let Some(change) = live_config::patch(&before, wanted, &Value::Object(live.spec.0)) else {
@@ -127,25 +123,9 @@ async fn bring(client: &Client, wanted: &Value, made_with: Option<Value>) -> Res
     match api.patch(NAME, &PatchParams::default(), &patch).await {
         Ok(_) => Ok(Brought::Changes),
         // Behind one endpoint are several API servers, and the one that has answered now may just have come up.
-        Err(kube::Error::Api(status)) if status.code == NOT_FOUND => Ok(Brought::Later),
+        Err(error) if is_missing(&error) => Ok(Brought::Later),
         Err(error) => Err(Error::ClusterConfig(error)),
     }
-}
-
-/// Whether an answer says that there is no such object. An API server that does not serve the kind, for a moment or for
-/// good, only says that there is no such page.
-fn tells_of_object(status: &Status) -> bool {
-    status
-        .details
-        .as_ref()
-        .is_some_and(|details| details.name == NAME)
-}
-
-/// Whether the kind exists in the cluster, which every API server knows from the beginning.
-async fn is_defined(client: &Client) -> Result<bool, Error> {
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let found = definitions.get_metadata_opt(KIND).await;
-    Ok(found.map_err(Error::ClusterConfig)?.is_some())
 }
 
 /// The configuration that was brought in last.
@@ -155,21 +135,22 @@ fn brought_in(live: &ClusterConfig) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use http::Method;
 
-    use http::{Method, Request, Response, StatusCode};
-    use kube::client::Body;
-
-    use super::{super::decide_tests, *};
-
-    const NO_PAGE: (u16, &str) = (404, "404 page not found\n");
+    use super::{
+        super::{
+            decide_tests,
+            test_api::{self, METADATA, NO_PAGE, client},
+        },
+        *,
+    };
 
     /// What the API server answers: to a look for the configuration, to the look for its kind, to a change.
     #[derive(Clone, Copy)]
     struct Answers {
-        config: (u16, &'static str),
-        kind: (u16, &'static str),
-        change: (u16, &'static str),
+        config: test_api::Answer,
+        kind: test_api::Answer,
+        change: test_api::Answer,
     }
 
     const ALL_WELL: Answers = Answers {
@@ -178,10 +159,7 @@ mod tests {
             r#"{"apiVersion": "k0s.k0sproject.io/v1beta1", "kind": "ClusterConfig", "metadata": {"name": "k0s"},
                 "spec": {"telemetry": {"enabled": true}}}"#,
         ),
-        kind: (
-            200,
-            r#"{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "any"}}"#,
-        ),
+        kind: METADATA,
         change: (
             200,
             r#"{"apiVersion": "k0s.k0sproject.io/v1beta1", "kind": "ClusterConfig", "metadata": {"name": "k0s"},
@@ -200,19 +178,14 @@ mod tests {
     );
 
     async fn brought(answers: Answers) -> Result<Brought, Error> {
-        let service = tower::service_fn(move |request: Request<Body>| async move {
-            let (code, body) = match request.method() {
-                &Method::PATCH => answers.change,
-                _ if request.uri().path().ends_with(KIND) => answers.kind,
-                _ => answers.config,
-            };
-            let mut response = Response::new(Body::from(body.as_bytes().to_vec()));
-            *response.status_mut() = StatusCode::from_u16(code).unwrap();
-            Ok::<_, Infallible>(response)
+        let client = client(move |method, path| match method {
+            &Method::PATCH => answers.change,
+            _ if test_api::is_definition(path) => answers.kind,
+            _ => answers.config,
         });
         let wanted = json!({"telemetry": {"enabled": false}});
         let made_with = json!({"telemetry": {"enabled": true}});
-        bring(&Client::new(service, "default"), &wanted, Some(made_with)).await
+        bring(&client, &wanted, Some(made_with)).await
     }
 
     #[tokio::test]

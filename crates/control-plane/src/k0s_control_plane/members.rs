@@ -4,7 +4,7 @@
 //! out by another one once it has been away for minutes.
 
 use k0smotron_api::k0s_objects::{ControlNode, EtcdMember, Plan};
-use k0smotron_runtime::{Context, workload::ClusterKey};
+use k0smotron_runtime::{Context, absence, workload::ClusterKey};
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
@@ -12,7 +12,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::{Error, apply::ignore_missing, autopilot::PLAN};
+use super::{Error, autopilot::PLAN};
 
 /// The members of a cluster, to be written to.
 pub struct Members(Client);
@@ -43,7 +43,9 @@ impl Members {
     /// # Errors
     /// Whatever the workload cluster's API answers, but not that there is none.
     pub async fn forget_controller(&self, name: &str) -> Result<(), Error> {
-        remove(&Api::<ControlNode>::all(self.0.clone()), name).await
+        remove::<ControlNode>(&self.0, name, &DeleteParams::default())
+            .await
+            .map_err(|source| failed("forget", name, source))
     }
 
     /// Removes the EtcdMember of a member that has left.
@@ -51,7 +53,9 @@ impl Members {
     /// # Errors
     /// Whatever the workload cluster's API answers, but not that there is none.
     pub async fn forget_member(&self, name: &str) -> Result<(), Error> {
-        remove(&Api::<EtcdMember>::all(self.0.clone()), name).await
+        remove::<EtcdMember>(&self.0, name, &DeleteParams::default())
+            .await
+            .map_err(|source| failed("forget", name, source))
     }
 
     /// Makes a Plan, and never overwrites one.
@@ -70,25 +74,28 @@ impl Members {
     /// # Errors
     /// Whatever the workload cluster's API answers, but not that it is gone.
     pub async fn remove_plan(&self, uid: &str) -> Result<(), Error> {
-        let api: Api<Plan> = Api::all(self.0.clone());
         let parameters = DeleteParams::default().preconditions(Preconditions {
             uid: Some(uid.to_owned()),
             resource_version: None,
         });
-        let removed = api.delete(PLAN, &parameters).await;
-        ignore_missing(removed.map(drop)).map_err(|source| Error::Plan {
-            verb: "remove",
-            source,
-        })
+        remove::<Plan>(&self.0, PLAN, &parameters)
+            .await
+            .map_err(|source| Error::Plan {
+                verb: "remove",
+                source,
+            })
     }
 }
 
-async fn remove<K>(api: &Api<K>, name: &str) -> Result<(), Error>
+/// Removes what may be gone already. An API server that does not serve the kind yet has not removed anything.
+async fn remove<K>(client: &Client, name: &str, parameters: &DeleteParams) -> Result<(), kube::Error>
 where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    let removed = api.delete(name, &DeleteParams::default()).await;
-    ignore_missing(removed.map(drop)).map_err(|source| failed("forget", name, source))
+    match Api::<K>::all(client.clone()).delete(name, parameters).await {
+        Ok(_) => Ok(()),
+        Err(error) => absence::of::<K>(client, error).await.map(drop),
+    }
 }
 
 fn failed(verb: &'static str, name: &str, source: kube::Error) -> Error {

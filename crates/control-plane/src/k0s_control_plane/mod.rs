@@ -56,6 +56,8 @@ mod status;
 mod survey;
 #[cfg(test)]
 mod take_over_tests;
+#[cfg(test)]
+mod test_api;
 mod waits;
 
 use std::{sync::Arc, time::Duration};

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use k0smotron_api::k0s_objects::EtcdMember;
-use k0smotron_runtime::workload::{ClusterKey, Dialer, api_server_url};
+use k0smotron_runtime::{
+    absence::{self, is_missing},
+    workload::{ClusterKey, Dialer, api_server_url},
+};
 use kube::{Api, ResourceExt, api::ListParams};
 use tokio::time::{Instant, timeout};
 
@@ -111,19 +114,20 @@ async fn members(dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> Resu
 /// Lists as a read that a quorum confirms, which is what a list without a version is.
 async fn list(dialer: &Dialer, cluster: &ClusterKey) -> Result<Vec<EtcdMember>, String> {
     let client = dialer.client(cluster).await.map_err(|error| error.to_string())?;
-    let api: Api<EtcdMember> = Api::all(client);
+    let api: Api<EtcdMember> = Api::all(client.clone());
     match api.list(&ListParams::default()).await {
         Ok(members) => Ok(members.items),
-        Err(kube::Error::Api(status)) if status.is_not_found() => {
-            Err("its k0s has no EtcdMembers; update it to v1.31.6 or later".to_owned())
-        }
-        Err(error) => Err(no_answer(error)),
+        Err(error) => match absence::of::<EtcdMember>(&client, error).await {
+            Ok(_) => Err("its k0s has no EtcdMembers; update it to v1.31.6 or later".to_owned()),
+            Err(error) => Err(no_answer(error)),
+        },
     }
 }
 
 /// Why an API server that was asked tells nothing.
 pub fn no_answer(error: kube::Error) -> String {
     match error {
+        error if is_missing(&error) => "it does not serve all kinds of its cluster yet".to_owned(),
         kube::Error::Api(status) => format!("it answers {status}"),
         _ => "no connection to it can be made".to_owned(),
     }
