@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::storage::{Storage, storage};
+
 const API_VERSION: &str = "k0s.k0sproject.io/v1beta1";
 const KIND: &str = "ClusterConfig";
 /// Name and namespace of the one ClusterConfig of a workload cluster.
@@ -194,12 +196,7 @@ fn name_etcd_member(spec: &mut Map<String, Value>, inputs: &Inputs) -> Result<()
     let Some(name) = &inputs.etcd_member_name else {
         return Ok(());
     };
-    let storage = spec.get("storage").cloned().unwrap_or_default();
-    let kine = storage.get("type") == Some(&json!("kine"));
-    let external = storage
-        .pointer("/etcd/externalCluster")
-        .is_some_and(|cluster| !cluster.is_null());
-    if kine || external {
+    if storage(spec.get("storage")) != Storage::Etcd {
         return Ok(());
     }
     let storage = object(spec, "storage", "k0s.spec.storage")?;

@@ -17,6 +17,7 @@ pub mod names;
 pub mod pki;
 pub mod plan;
 mod shell;
+pub mod storage;
 pub mod token;
 pub mod version;
 pub mod worker;

@@ -13,7 +13,7 @@ const NOT_HEALTHY: &str = "NotHealthy";
 /// Whether the controller of a Machine serves, as far as is known: where its member was asked for, that one is healthy.
 pub fn serves(etcd: &Etcd, machine: &str) -> bool {
     match etcd {
-        Etcd::Members { members, .. } => members
+        Etcd::Members { members, .. } | Etcd::Shared { members, .. } => members
             .iter()
             .any(|member| member.name == machine && member.ready),
         Etcd::Unknown(_) | Etcd::Elsewhere => true,
@@ -45,7 +45,7 @@ pub fn say_of(machine: &str, observed: &Observed, conditions: &mut Conditions) {
         (Etcd::Unknown(_), Answer::No(reason)) if conditions.get(type_).is_some() => {
             conditions.set_unknown(type_, reasons::INSPECTION_FAILED, reason.as_str());
         }
-        (Etcd::Unknown(_) | Etcd::Elsewhere, _) => {}
+        (Etcd::Unknown(_) | Etcd::Shared { .. } | Etcd::Elsewhere, _) => {}
     }
 }
 
@@ -75,7 +75,7 @@ pub fn say(observed: &Observed, conditions: &mut Conditions) {
                 reason.as_str(),
             );
         }
-        Etcd::Unknown(_) | Etcd::Elsewhere => {}
+        Etcd::Unknown(_) | Etcd::Shared { .. } | Etcd::Elsewhere => {}
     }
     let repaired: Vec<_> = observed
         .machines

@@ -11,6 +11,7 @@ use k0smotron_api::{
     control_plane::v1beta2::K0sControlPlane,
     names::{annotations, labels, secrets as contract},
 };
+use k0smotron_k0s::storage::Storage;
 use k0smotron_runtime::{Context, shared::Shared, workload::ClusterKey};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -24,6 +25,7 @@ use super::{
     Error,
     cluster::{self, Offer},
     kinds::{self, Kinds},
+    observe,
     observed::{Answer, Authority, Owner},
     survey::{Places, Survey},
 };
@@ -201,6 +203,7 @@ pub fn places(inputs: &Inputs) -> Places {
         all.map(|address| address.address.clone()).collect()
     };
     Places {
+        shared: observe::storage(inputs) == Storage::Shared,
         port: port.filter(|port| *port != 0).unwrap_or(API_PORT),
         addresses: inputs
             .machines

@@ -48,11 +48,12 @@ impl Members {
             .map_err(|source| failed("forget", name, source))
     }
 
-    /// Removes the EtcdMember of a member that has left.
+    /// Removes what k0s keeps of a member that has left and whose Machine is gone.
     ///
     /// # Errors
-    /// Whatever the workload cluster's API answers, but not that there is none.
+    /// Whatever the workload cluster's API answers, but not that there is nothing.
     pub async fn forget_member(&self, name: &str) -> Result<(), Error> {
+        self.forget_controller(name).await?;
         remove::<EtcdMember>(&self.0, name, &DeleteParams::default())
             .await
             .map_err(|source| failed("forget", name, source))

@@ -10,7 +10,7 @@ use super::{
 /// A control plane of so many replicas, one word a Machine. Letters: `v` voter, `d` one that is down, `n` newcomer,
 /// `N` one that is stalled, `u` one that was not started, `x` one that has left, `-` none but a member; then `o` outdated, `g`
 /// being deleted, `r` to be replaced as unhealthy, `p` preferred, `l` asked to leave; `1` to `3` the failure domain.
-fn plane(replicas: usize, text: &str) -> Observed {
+pub fn plane(replicas: usize, text: &str) -> Observed {
     let mut machines = Vec::new();
     let mut members = Vec::new();
     for (index, word) in text.split_whitespace().enumerate() {
@@ -53,7 +53,7 @@ fn plane(replicas: usize, text: &str) -> Observed {
     }
 }
 
-fn delete_first(observed: Observed) -> Observed {
+pub fn delete_first(observed: Observed) -> Observed {
     Observed {
         strategy: Strategy::DeleteFirst,
         ..observed
@@ -61,7 +61,7 @@ fn delete_first(observed: Observed) -> Observed {
 }
 
 /// The change, in a few words.
-fn change(observed: &Observed) -> String {
+pub fn change(observed: &Observed) -> String {
     match live(observed).membership {
         Membership::Steady => "steady".to_owned(),
         Membership::Create { founds: false, .. } => "create".to_owned(),

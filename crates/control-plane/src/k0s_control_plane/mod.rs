@@ -52,6 +52,8 @@ mod remediation;
 mod remediation_tests;
 mod report;
 mod service_endpoint;
+#[cfg(test)]
+mod shared_store_tests;
 mod status;
 mod survey;
 #[cfg(test)]

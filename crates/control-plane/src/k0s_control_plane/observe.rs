@@ -19,6 +19,7 @@ use k0smotron_api::{
 use k0smotron_k0s::{
     cluster_config, kubeconfig, names,
     pki::{self, CertificateAuthority, ServiceAccountKeys},
+    storage::{self, Storage},
     version::Version,
 };
 use k0smotron_runtime::{secrets, workload::api_server_url};
@@ -154,9 +155,8 @@ fn cluster_goes(inputs: &Inputs) -> bool {
 
 /// The members of etcd.
 fn etcd(inputs: &Inputs) -> Etcd {
-    let k0s = inputs.plane.spec.k0s_config_spec.k0s.as_ref();
-    let storage = k0s.and_then(|k0s| k0s.pointer("/spec/storage/type")?.as_str());
-    if storage.is_some_and(|storage| storage != "etcd") {
+    let storage = storage(inputs);
+    if storage == Storage::Local {
         return Etcd::Elsewhere;
     }
     let (survey, fresh) = match (&inputs.survey, &inputs.answer) {
@@ -167,21 +167,35 @@ fn etcd(inputs: &Inputs) -> Etcd {
     };
     match &survey.members {
         Err(reason) => Etcd::Unknown(reason.clone()),
-        Ok(members) => Etcd::Members {
-            fresh: *fresh,
-            members: members
+        Ok(members) => {
+            let (fresh, shared) = (*fresh, storage == Storage::Shared);
+            let members = members
                 .iter()
                 .map(|member| MemberFacts {
                     name: member.name.clone(),
-                    left: member.left,
+                    left: member.left || shared && !has_machine(inputs, &member.name),
                     leaving: member.leaving,
                     ready: member.ready,
                     message: member.message.clone(),
                     ours: is_ours(inputs, &member.name),
                 })
-                .collect(),
-        },
+                .collect();
+            match shared {
+                true => Etcd::Shared { fresh, members },
+                false => Etcd::Members { fresh, members },
+            }
+        }
     }
+}
+
+/// Where the controllers keep their data.
+pub fn storage(inputs: &Inputs) -> Storage {
+    let k0s = inputs.plane.spec.k0s_config_spec.k0s.as_ref();
+    storage::storage(k0s.and_then(|k0s| k0s.pointer("/spec/storage")))
+}
+
+fn has_machine(inputs: &Inputs, name: &str) -> bool {
+    inputs.machines.iter().any(|machine| machine.name_any() == name)
 }
 
 /// What k0s' autopilot does, held against what the spec asks of it.
@@ -228,7 +242,7 @@ pub fn download(inputs: &Inputs) -> Option<String> {
 /// Whether this control plane has made a Machine of that name.
 fn is_ours(inputs: &Inputs, name: &str) -> bool {
     let uid = inputs.plane.uid().unwrap_or_default();
-    inputs.machines.iter().any(|machine| machine.name_any() == name)
+    has_machine(inputs, name)
         || (1..=sequence(inputs))
             .any(|number| names::bears_number(name, &uid, number) || machine_name(inputs, number) == name)
 }

@@ -117,7 +117,7 @@ pub enum Strategy {
     DeleteFirst,
 }
 
-/// The members of etcd, as k0s tells them through the API of the cluster.
+/// The members of etcd, as k0s tells them through the API of the cluster, or what is instead of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Etcd {
     /// There is no answer, for this reason.
@@ -128,7 +128,14 @@ pub enum Etcd {
         fresh: bool,
         members: Vec<MemberFacts>,
     },
-    /// The cluster keeps its data elsewhere.
+    /// The cluster keeps its data in a store that its controllers share and none of them has. There are no members then, and
+    /// these are the controllers: one that serves is ready, one whose Machine is gone has left.
+    Shared {
+        /// As of members.
+        fresh: bool,
+        members: Vec<MemberFacts>,
+    },
+    /// The cluster keeps its data on its controller, and k0s cannot tell of it.
     Elsewhere,
 }
 

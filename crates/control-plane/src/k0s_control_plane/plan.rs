@@ -229,7 +229,7 @@ fn begin(pending: Vec<String>, membership: &Membership, observed: &Observed) -> 
         return wait(format!("an update begins when all members are healthy: {reason}"));
     }
     let members_fresh = match &observed.etcd {
-        Etcd::Members { fresh, .. } => *fresh,
+        Etcd::Members { fresh, .. } | Etcd::Shared { fresh, .. } => *fresh,
         Etcd::Unknown(_) | Etcd::Elsewhere => true,
     };
     match *fresh && members_fresh {
@@ -265,7 +265,7 @@ fn unhealthy(observed: &Observed) -> Option<String> {
         return Some("the API server does not answer".to_owned());
     }
     match &observed.etcd {
-        Etcd::Members { members, .. } => {
+        Etcd::Members { members, .. } | Etcd::Shared { members, .. } => {
             let ill: Vec<_> = members
                 .iter()
                 .filter(|member| !member.left && (!member.ready || member.leaving))

@@ -298,7 +298,9 @@ fn progress(machine: &str, membership: &Membership) -> Option<(&'static str, Str
         Membership::Wait(Wait::Members(None)) => return None,
         Membership::Wait(wait) => {
             let reason = match wait {
-                Wait::Quorum { name, .. } if name == machine => reasons::CANNOT_BE_REMEDIATED,
+                Wait::Quorum { name, .. } | Wait::Serving { name } if name == machine => {
+                    reasons::CANNOT_BE_REMEDIATED
+                }
                 _ => reasons::REMEDIATION_DEFERRED,
             };
             let said = waits::said(wait).map(|(_, message)| message);

@@ -435,8 +435,11 @@ impl<'a> View<'a> {
                     return Some(("ControlPlaneLost", message.to_owned()));
                 }
                 Wait::OtherStorage => {
-                    let message = "the control plane keeps its data outside k0s' etcd: its machines cannot be changed \
-                                   while it runs; set the spec back";
+                    let message = "the control plane keeps its data on its controller, as far as \
+                                   spec.k0sConfigSpec.k0s.spec.storage tells: its machines cannot be changed while it \
+                                   runs; set the spec back. Of several controllers only such storage can be that all \
+                                   of them reach: k0s' own etcd, an etcd elsewhere, or kine with mysql, postgres or \
+                                   nats (noEmbed) on another host";
                     return Some((reasons::UNSUPPORTED, message.to_owned()));
                 }
                 _ => {}

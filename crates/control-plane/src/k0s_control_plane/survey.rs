@@ -1,10 +1,15 @@
 //! Asks for the members of etcd: what k0s tells of them, and each one's own API server whether its etcd answers. And for
 //! what k0s does with them, which is read with them and not watched: see [`super::autopilot`].
 //!
+//! Where the controllers share a store that is none of theirs there are no members; then the controllers are asked for.
+//!
 //! etcd itself is reachable from its own host only (facts: how members join and leave). `/readyz/etcd` of an API server
 //! reads through the etcd beside it, which answers only while that one is a voter of a quorum.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use k0smotron_api::k0s_objects::EtcdMember;
@@ -21,12 +26,18 @@ use super::autopilot::{self, Seen};
 const LIST: Duration = Duration::from_secs(5);
 /// How long one API server may take. They are asked all at once.
 const HEALTH: Duration = Duration::from_secs(2);
+/// Whether the etcd beside it answers.
+const HAS_ETCD: &str = "/readyz/etcd";
+/// Whether it serves, its store included.
+const SERVES: &str = "/readyz";
 /// A survey that is older says nothing about now.
 const FRESH: Duration = Duration::from_secs(5);
 
 /// Where the API servers are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
+    /// The controllers share a store, and there are no members.
+    pub shared: bool,
     pub port: u16,
     /// Addresses by name of the Machine.
     pub addresses: BTreeMap<String, Vec<String>>,
@@ -34,7 +45,7 @@ pub struct Places {
     pub adopted: BTreeMap<String, String>,
 }
 
-/// A member.
+/// A member, or a controller where there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surveyed {
     /// Name of its Machine; its own where it is none's.
@@ -87,15 +98,48 @@ impl Places {
 /// Asks for the members. Bounded.
 pub async fn survey(dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> Survey {
     let begun = Instant::now();
-    let (members, autopilot) = tokio::join!(
-        members(dialer, cluster, places),
+    let looked = async {
         timeout(LIST, autopilot::look(dialer, cluster))
-    );
+            .await
+            .unwrap_or_else(|_| Err("the Plan does not come in time".to_owned()))
+    };
+    let (members, autopilot) = if places.shared {
+        let (serving, autopilot) = tokio::join!(serving(dialer, cluster, places), looked);
+        let known = autopilot.as_ref().map_err(String::clone);
+        (known.map(|known| controllers(&serving, known)), autopilot)
+    } else {
+        tokio::join!(members(dialer, cluster, places), looked)
+    };
     Survey {
         begun,
         members,
-        autopilot: autopilot.unwrap_or_else(|_| Err("the Plan does not come in time".to_owned())),
+        autopilot,
     }
+}
+
+/// Machines whose API servers serve.
+async fn serving(dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> BTreeSet<String> {
+    let asked = places.addresses.iter().map(|(machine, hosts)| async move {
+        let serves = any_answers(hosts, places.port, SERVES, dialer, cluster).await;
+        serves.then(|| machine.clone())
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// Who is a controller: whoever serves, and whoever k0s knows as one.
+fn controllers(serving: &BTreeSet<String>, known: &Seen) -> Vec<Surveyed> {
+    let known = known.controllers.iter().map(|controller| &controller.name);
+    let all: BTreeSet<_> = serving.iter().chain(known).collect();
+    all.into_iter()
+        .map(|name| Surveyed {
+            name: name.clone(),
+            member: name.clone(),
+            left: false,
+            leaving: false,
+            ready: serving.contains(name),
+            message: String::new(),
+        })
+        .collect()
 }
 
 async fn members(dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> Result<Vec<Surveyed>, String> {
@@ -147,20 +191,26 @@ async fn look_at(member: &EtcdMember, dialer: &Dialer, cluster: &ClusterKey, pla
     Surveyed {
         left,
         leaving: member.spec.leave,
-        ready: votes && any_answers(&hosts, places.port, dialer, cluster).await,
+        ready: votes && any_answers(&hosts, places.port, HAS_ETCD, dialer, cluster).await,
         message: status.message.unwrap_or_default(),
         member: own,
         name,
     }
 }
 
-/// Whether the API server answers at one of its addresses.
-async fn any_answers(hosts: &[String], port: u16, dialer: &Dialer, cluster: &ClusterKey) -> bool {
+/// Whether the API server says yes to this at one of its addresses.
+async fn any_answers(
+    hosts: &[String],
+    port: u16,
+    question: &str,
+    dialer: &Dialer,
+    cluster: &ClusterKey,
+) -> bool {
     let mut tries: FuturesUnordered<_> = hosts
         .iter()
         .map(|host| async move {
             let url = api_server_url(host, port);
-            timeout(HEALTH, answers(&url, dialer, cluster))
+            timeout(HEALTH, answers(&url, question, dialer, cluster))
                 .await
                 .unwrap_or(false)
         })
@@ -173,11 +223,11 @@ async fn any_answers(hosts: &[String], port: u16, dialer: &Dialer, cluster: &Clu
     false
 }
 
-async fn answers(url: &str, dialer: &Dialer, cluster: &ClusterKey) -> bool {
+async fn answers(url: &str, question: &str, dialer: &Dialer, cluster: &ClusterKey) -> bool {
     let Ok(client) = dialer.client_at(cluster, url).await else {
         return false;
     };
-    let Ok(request) = http::Request::get("/readyz/etcd").body(Vec::new()) else {
+    let Ok(request) = http::Request::get(question).body(Vec::new()) else {
         return false;
     };
     client.request_text(request).await.is_ok()
@@ -185,11 +235,14 @@ async fn answers(url: &str, dialer: &Dialer, cluster: &ClusterKey) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use k0smotron_api::k0s_objects::ControlNode;
+
     use super::*;
 
     #[test]
     fn a_member_is_its_machines_by_name_and_if_adopted_by_address() {
         let places = Places {
+            shared: false,
             port: 6443,
             addresses: ["cp-0", "cp-1", "cp-2"]
                 .map(|name| (name.to_owned(), Vec::new()))
@@ -213,5 +266,27 @@ mod tests {
                 "{member} at {address}"
             );
         }
+    }
+
+    #[test]
+    fn controllers_are_those_that_serve_and_those_that_k0s_knows() {
+        let named =
+            |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        let node = |name: &str| -> ControlNode {
+            let text = format!(
+                "{{apiVersion: autopilot.k0sproject.io/v1beta2, kind: ControlNode, metadata: {{name: {name}}}}}"
+            );
+            serde_yaml::from_str(&text).unwrap()
+        };
+        let known = Seen {
+            plan: None,
+            controllers: ["cp-0", "cp-1"].map(|name| autopilot::seen(&node(name))).into(),
+        };
+        let found = controllers(&named(&["cp-1", "cp-2"]), &known);
+        let found: Vec<_> = found
+            .iter()
+            .map(|controller| (controller.name.as_str(), controller.ready))
+            .collect();
+        assert_eq!(found, [("cp-0", false), ("cp-1", true), ("cp-2", true)]);
     }
 }

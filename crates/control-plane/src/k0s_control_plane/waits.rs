@@ -11,6 +11,8 @@ const WAITING_FOR_MEMBER: &str = "WaitingForMemberToJoin";
 const WAITING_FOR_LEAVE: &str = "WaitingForMemberToLeave";
 /// Reason: too few healthy voters would be left.
 const WAITING_FOR_QUORUM: &str = "WaitingForQuorum";
+/// Reason: no API server would be left.
+const WAITING_FOR_SERVERS: &str = "WaitingForServingControllers";
 /// Reason: some members are not healthy.
 const WAITING_FOR_HEALTH: &str = "WaitingForHealthyMembers";
 /// Reason: the members of etcd have not been asked yet.
@@ -46,7 +48,7 @@ pub fn said(wait: &Wait) -> Option<(&'static str, String)> {
         ),
         Wait::Joined { name } => (
             WAITING_FOR_MEMBER,
-            format!("Machine {name} is to join as a voter before anything else changes"),
+            format!("Machine {name} is to join before anything else changes"),
         ),
         Wait::Left { name, message } => {
             let told = if message.is_empty() {
@@ -64,6 +66,14 @@ pub fn said(wait: &Wait) -> Option<(&'static str, String)> {
                 voters.healthy,
                 voters.total(),
                 quorum(voters.total()),
+                annotations::PRE_TERMINATE_HOOK
+            ),
+        ),
+        Wait::Serving { name } => (
+            WAITING_FOR_SERVERS,
+            format!(
+                "no API server but that of Machine {name} is seen to serve at an address of its Machine: no change around \
+                 it is safe. Bring another one up, or remove its annotation {} to give it up all the same",
                 annotations::PRE_TERMINATE_HOOK
             ),
         ),

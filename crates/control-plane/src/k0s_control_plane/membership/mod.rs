@@ -96,7 +96,9 @@ pub enum Wait {
     Repair { name: String, message: String },
     /// A Plan by which k0s updates controllers comes first.
     Updated { plan: String },
-    /// The cluster does not keep its data in k0s' etcd, whose members are all that can be told apart.
+    /// Without this controller no API server would serve.
+    Serving { name: String },
+    /// The cluster keeps its data on its controller, where no other one finds it.
     OtherStorage,
     /// The cluster exists, and none of its Machines does.
     Lost,
@@ -128,7 +130,7 @@ pub fn next(observed: &Observed, exists: bool, obstacle: Option<Wait>) -> Change
         Etcd::Unknown(_) | Etcd::Elsewhere if settled(observed) => idle(Membership::Steady),
         Etcd::Elsewhere => idle(Membership::Wait(Wait::OtherStorage)),
         Etcd::Unknown(reason) => idle(Membership::Wait(Wait::Members(Some(reason.clone())))),
-        Etcd::Members { fresh, members } => {
+        Etcd::Members { fresh, members } | Etcd::Shared { fresh, members } => {
             let roster = Roster::new(observed, members);
             let changes = Changes {
                 // The only Machine of a cluster that exists is its member, whatever is told of it.

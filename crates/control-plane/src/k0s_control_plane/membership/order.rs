@@ -58,7 +58,8 @@ impl<'a> Roster<'a> {
             ..self.voters
         };
         let safe = certain.have_quorum() && self.voters.without(Vote::Suspect).have_quorum();
-        if !safe || count(&on_the_way) == 0 {
+        // Nobody is let into a shared store.
+        if !safe || count(&on_the_way) == 0 || self.share_a_store() {
             return None;
         }
         let down = |standing| standing == Standing::Voter { ready: false };
@@ -74,7 +75,7 @@ impl<'a> Roster<'a> {
     fn newcomer(&self) -> Option<Membership> {
         // One on its way out may become a voter too.
         let undecided = self.going().find(|(machine, standing)| {
-            machine.hooked && *standing == Standing::Joining && !Self::may_go_unseen(machine, *standing)
+            machine.hooked && *standing == Standing::Joining && !self.may_go_unseen(machine, *standing)
         });
         if let Some((machine, _)) = undecided {
             return Some(Membership::Wait(Wait::Joined {
@@ -98,7 +99,7 @@ impl<'a> Roster<'a> {
             None
         };
         Some(match unwanted {
-            Some(why) if Self::may_go_unseen(machine, standing) => delete(machine, why),
+            Some(why) if self.may_go_unseen(machine, standing) => delete(machine, why),
             _ => Membership::Wait(Wait::Joined {
                 name: machine.name.clone(),
             }),
@@ -114,7 +115,7 @@ impl<'a> Roster<'a> {
 
     /// Members whose Machines are on their way out, or gone: those first that are down already.
     fn departure(&self) -> Option<Membership> {
-        self.departure_if(|vote| self.voters.may_lose(vote))
+        self.departure_if(|vote| self.may_lose(vote))
     }
 
     fn departure_if(&self, may_go: impl Fn(Vote) -> bool) -> Option<Membership> {
@@ -131,6 +132,8 @@ impl<'a> Roster<'a> {
         let (name, _, drained) = candidates.into_iter().find(|(_, vote, _)| may_go(*vote))?;
         let name = name.to_owned();
         Some(match drained {
+            // There is nothing to leave, and it is let go.
+            true if self.share_a_store() => Membership::Wait(Wait::Gone { name }),
             true => Membership::Leave { name },
             false => Membership::Wait(Wait::Drained { name }),
         })
@@ -139,14 +142,12 @@ impl<'a> Roster<'a> {
     /// Machines on their way out that cannot go: what could help has been tried.
     fn held(&self) -> Option<Membership> {
         let (machine, standing) = self.going().find(|(machine, _)| machine.hooked)?;
-        let name = machine.name.clone();
-        Some(Membership::Wait(match standing {
-            Standing::Voter { .. } => Wait::Quorum {
-                name,
-                voters: self.voters,
-            },
-            Standing::Joining | Standing::Absent | Standing::Left => Wait::Gone { name },
-        }))
+        Some(match standing {
+            Standing::Voter { .. } => self.needed(&machine.name),
+            Standing::Joining | Standing::Absent | Standing::Left => Membership::Wait(Wait::Gone {
+                name: machine.name.clone(),
+            }),
+        })
     }
 
     /// Machines that have lost their member, or that somebody asks to be replaced.
@@ -164,17 +165,14 @@ impl<'a> Roster<'a> {
         {
             return (self.active().count() >= self.observed.replicas).then_some(wait);
         }
-        if self.voters.may_lose(standing.vote()) {
+        if self.may_lose(standing.vote()) {
             return Some(delete(machine, Why::Unhealthy));
         }
-        if self.voters.have_quorum() {
+        if self.can_change() {
             // It is needed until there is another one.
             return self.addition(self.observed.replicas.saturating_add(1), obstacle);
         }
-        Some(Membership::Wait(Wait::Quorum {
-            name: machine.name.clone(),
-            voters: self.voters,
-        }))
+        Some(self.needed(&machine.name))
     }
 
     /// Fewer Machines than asked for.
@@ -195,11 +193,8 @@ impl<'a> Roster<'a> {
                 None => Some(gone(self.observed)),
             };
         }
-        if !self.voters.have_quorum() {
-            return Some(Membership::Wait(Wait::Quorum {
-                name: self.observed.next_name.clone(),
-                voters: self.voters,
-            }));
+        if !self.can_change() {
+            return Some(self.needed(&self.observed.next_name));
         }
         Some(match obstacle {
             Some(wait) => Membership::Wait(wait),
@@ -279,12 +274,9 @@ impl<'a> Roster<'a> {
         if let Some(wait) = self.unhealthy_beside(&machine.name) {
             return wait;
         }
-        match self.voters.may_lose(standing.vote()) {
+        match self.may_lose(standing.vote()) {
             true => delete(machine, why),
-            false => Membership::Wait(Wait::Quorum {
-                name: machine.name.clone(),
-                voters: self.voters,
-            }),
+            false => self.needed(&machine.name),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use k0smotron_k0s::membership::{Vote, Voters};
 
-use crate::k0s_control_plane::observed::{MachineFacts, MemberFacts, Observed};
+use super::{Membership, Wait};
+use crate::k0s_control_plane::observed::{Etcd, MachineFacts, MemberFacts, Observed};
 
-/// What a Machine is to etcd.
+/// What a Machine is to etcd, or as a controller where there are no members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It was never started.
@@ -99,19 +100,59 @@ impl<'a> Roster<'a> {
             .copied()
     }
 
+    /// Whether nobody is a member of anything, because all controllers share a store.
+    pub fn share_a_store(&self) -> bool {
+        matches!(self.observed.etcd, Etcd::Shared { .. })
+    }
+
+    /// Whether somebody can agree on a change. Of a shared store nobody has to; somebody has to serve.
+    pub fn can_change(&self) -> bool {
+        match self.share_a_store() {
+            true => self.voters.healthy > 0,
+            false => self.voters.have_quorum(),
+        }
+    }
+
+    /// Whether one of this kind can go, and the others go on.
+    pub fn may_lose(&self, vote: Vote) -> bool {
+        match self.share_a_store() {
+            true => vote == Vote::None || self.voters.without(vote).healthy > 0,
+            false => self.voters.may_lose(vote),
+        }
+    }
+
+    /// Waits because that is not so.
+    pub fn needed(&self, name: &str) -> Membership {
+        let name = name.to_owned();
+        Membership::Wait(match self.share_a_store() {
+            true => Wait::Serving { name },
+            false => Wait::Quorum {
+                name,
+                voters: self.voters,
+            },
+        })
+    }
+
     /// Whether the Machine can be destroyed without its member having left before.
-    pub fn may_go_unseen(machine: &MachineFacts, standing: Standing) -> bool {
+    pub fn may_go_unseen(&self, machine: &MachineFacts, standing: Standing) -> bool {
         match standing {
             Standing::Absent | Standing::Left => true,
-            Standing::Joining => machine.stalled,
+            Standing::Joining => machine.stalled || self.share_a_store(),
             Standing::Voter { .. } => false,
         }
     }
 
     /// Machines on their way out that are no members.
     pub fn releasable(&self) -> Vec<String> {
-        self.going()
-            .filter(|(machine, standing)| machine.hooked && Self::may_go_unseen(machine, *standing))
+        let held = || self.going().filter(|(machine, _)| machine.hooked);
+        let unseen = held().filter(|(machine, standing)| self.may_go_unseen(machine, *standing));
+        // One at a time: the next one only once this one does not serve any more.
+        let leaving = held().find(|(machine, standing)| {
+            let serves = matches!(standing, Standing::Voter { .. });
+            self.share_a_store() && serves && machine.drained && self.may_lose(standing.vote())
+        });
+        unseen
+            .chain(leaving)
             .map(|(machine, _)| machine.name.clone())
             .collect()
     }
