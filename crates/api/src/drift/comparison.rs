@@ -17,6 +17,9 @@ pub struct Made {
     pub version: Option<String>,
     /// The annotation with the K0sConfigSpec, if it is there and can be read.
     pub config: Option<Value>,
+    /// Where that is missing: the parts of the k0s configuration that controllers read from their own file, as the spec had them
+    /// when the Machine was first seen.
+    pub adopted: Option<BTreeMap<String, Value>>,
     /// Name of the template, from the infrastructure machine's annotation.
     pub template_name: Option<String>,
     /// `<Kind>.<group>` of the template, from the infrastructure machine's annotation.
@@ -108,22 +111,27 @@ pub fn in_place(made: &Made, wanted: &Wanted) -> bool {
 /// replace anything, and nothing brings it to those that run.
 #[must_use]
 pub fn node_local_differences(made: &Made, wanted: &Wanted) -> Vec<String> {
-    let parts = |config: &Value| -> BTreeMap<&'static str, Value> {
-        let k0s = config.get("k0s").map(pruned).unwrap_or_default();
-        live_config::node_local(&k0s)
-            .filter(|(_, value)| !is_nothing(value))
-            .map(|(path, value)| (path, value.clone()))
-            .collect()
-    };
-    let Some(config) = made.config.as_ref().filter(|_| !wanted.config.is_null()) else {
+    let made = made
+        .config
+        .as_ref()
+        .map(node_local)
+        .or_else(|| made.adopted.clone());
+    let Some(have) = made.filter(|_| !wanted.config.is_null()) else {
         return Vec::new();
     };
-    let (have, want) = (parts(config), parts(&wanted.config));
-    let paths: BTreeSet<_> = have.keys().chain(want.keys()).copied().collect();
-    paths
-        .into_iter()
-        .filter(|path| have.get(path) != want.get(path))
-        .map(|path| path.trim_start_matches('/').replace('/', "."))
+    let want = node_local(&wanted.config);
+    let paths: BTreeSet<_> = have.keys().chain(want.keys()).collect();
+    let differs = |path: &&String| have.get(*path) != want.get(*path);
+    paths.into_iter().filter(differs).cloned().collect()
+}
+
+/// The parts of a K0sConfigSpec's k0s configuration that controllers read from their own file, by path in it.
+#[must_use]
+pub fn node_local(config: &Value) -> BTreeMap<String, Value> {
+    let k0s = config.get("k0s").map(pruned).unwrap_or_default();
+    live_config::node_local(&k0s)
+        .filter(|(_, value)| !is_nothing(value))
+        .map(|(path, value)| (path.trim_start_matches('/').replace('/', "."), value.clone()))
         .collect()
 }
 
@@ -203,6 +211,7 @@ mod tests {
         Made {
             version: Some("v1.36.3+k0s.2".to_owned()),
             config: Some(wanted.config),
+            adopted: None,
             template_name: Some(wanted.template_name),
             template_group_kind: Some(wanted.template_group_kind),
             created: Some("2026-01-01T00:00:00Z".parse().unwrap()),
@@ -315,6 +324,19 @@ mod tests {
         assert_eq!(differences(config("a", "calico"), config("a", "custom")), [""; 0]);
         assert_eq!(differences(config("a", "calico"), Value::Null), [""; 0]);
         assert_eq!(differences(json!({ "k0s": {} }), json!({})), [""; 0]);
+        // A Machine that was set up by somebody else is held to what was asked for when it was first seen.
+        let adopted = Made {
+            adopted: Some(node_local(&config("a", "calico"))),
+            ..Made::default()
+        };
+        let since = |want| node_local_differences(&adopted, &wanted(want));
+        assert_eq!(since(config("a", "custom")), [""; 0]);
+        assert_eq!(since(config("b", "calico")), ["spec.api"]);
+        assert_eq!(since(json!({})), ["spec.api"]);
+        assert_eq!(
+            node_local_differences(&Made::default(), &wanted(config("a", "calico"))),
+            [""; 0]
+        );
     }
 
     proptest! {

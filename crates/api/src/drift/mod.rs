@@ -22,7 +22,7 @@ use crate::{
     names::annotations,
 };
 
-pub use comparison::{Made, Wanted, differences, in_place, node_local_differences};
+pub use comparison::{Made, Wanted, differences, in_place, node_local, node_local_differences};
 
 /// The version that Machines get; none if the spec's cannot be read, which is refused.
 #[must_use]
@@ -106,9 +106,11 @@ pub fn made(machine: &Machine, origin: Option<&BTreeMap<String, String>>) -> Mad
     {
         arguments.remove("name");
     }
+    let adopted = machine.annotations().get(annotations::ADOPTED_CONFIGURATION);
     Made {
         version: machine.spec.version.clone(),
         config,
+        adopted: adopted.and_then(|text| serde_json::from_str(text).ok()),
         template_name: origin(annotations::CLONED_FROM_NAME),
         template_group_kind: origin(annotations::CLONED_FROM_GROUP_KIND),
         created: machine.creation_timestamp().map(|time| time.0),

@@ -9,6 +9,9 @@ pub const PAUSED: &str = "cluster.x-k8s.io/paused";
 pub const MANAGED_BY: &str = "cluster.x-k8s.io/managed-by";
 /// On control-plane Machines: JSON of the K0sConfigSpec that the machine was set up with, from which drift is seen.
 pub const K0S_CONFIG: &str = "k0s.controlplane.cluster.x-k8s.io/k0s-config";
+/// On control-plane Machines that do not say what they were set up with: JSON object of the parts of the k0s configuration that
+/// controllers read from their own file, by path, as the spec had them when the Machine was first seen.
+pub const ADOPTED_CONFIGURATION: &str = "k0smotron.io/adopted-configuration";
 /// On control-plane Machines: holds their deletion back until the member has left; value empty.
 pub const PRE_TERMINATE_HOOK: &str = "pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup";
 /// Beginning of the names of annotations by which somebody holds a Machine's deletion back: before its node is drained, and

@@ -112,7 +112,9 @@ async fn bring(client: &Client, wanted: &Value, made_with: Option<Value>) -> Res
             Err(error) => return Err(Error::ClusterConfig(error)),
         },
     };
-    let before = brought_in(&live).or(made_with).unwrap_or_else(|| wanted.clone());
+    let Some(before) = brought_in(&live).or(made_with) else {
+        return begin_with(&api, wanted).await;
+    };
     let Some(change) = live_config::patch(&before, wanted, &Value::Object(live.spec.0)) else {
         return Ok(Brought::Nothing);
     };
@@ -123,6 +125,18 @@ async fn bring(client: &Client, wanted: &Value, made_with: Option<Value>) -> Res
     match api.patch(NAME, &PatchParams::default(), &patch).await {
         Ok(_) => Ok(Brought::Changes),
         // Behind one endpoint are several API servers, and the one that has answered now may just have come up.
+        Err(error) if is_missing(&error) => Ok(Brought::Later),
+        Err(error) => Err(Error::ClusterConfig(error)),
+    }
+}
+
+/// Of a cluster that somebody else has set up: what is there stays, and from now on what changes in the spec is brought in.
+async fn begin_with(api: &Api<ClusterConfig>, wanted: &Value) -> Result<Brought, Error> {
+    let mark = Patch::Merge(
+        json!({ "metadata": { "annotations": { annotations::CONFIGURATION: wanted.to_string() } } }),
+    );
+    match api.patch_metadata(NAME, &PatchParams::default(), &mark).await {
+        Ok(_) => Ok(Brought::Nothing),
         Err(error) if is_missing(&error) => Ok(Brought::Later),
         Err(error) => Err(Error::ClusterConfig(error)),
     }
@@ -217,6 +231,24 @@ mod tests {
         let change = REFUSED;
         let refused = brought(Answers { change, ..ALL_WELL }).await;
         assert!(matches!(refused, Err(Error::ClusterConfig(_))));
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_was_set_up_by_hand_keeps_what_it_has_and_takes_changes() {
+        const MARKED: test_api::Answer = (
+            200,
+            r#"{"apiVersion": "k0s.k0sproject.io/v1beta1", "kind": "ClusterConfig", "metadata": {"name": "k0s",
+                "annotations": {"k0smotron.io/configuration": "{\"telemetry\": {\"enabled\": true}}"}},
+                "spec": {"telemetry": {"enabled": true}}}"#,
+        );
+        let wanted = json!({"telemetry": {"enabled": false}});
+        for (config, brought) in [(ALL_WELL.config, Brought::Nothing), (MARKED, Brought::Changes)] {
+            let client = client(move |method, _| match method {
+                &Method::PATCH => MARKED,
+                _ => config,
+            });
+            assert_eq!(bring(&client, &wanted, None).await.unwrap(), brought);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use k0smotron_api::{
     bootstrap::v1beta2::{K0sConfigSpec, K0sControllerConfig, K0sControllerConfigSpec},
     capi::{Bootstrap, Cluster, ContractReference, Machine, MachineSpec},
     control_plane::v1beta2::K0sControlPlane,
+    drift,
     meta::LabelsAndAnnotations,
     names::{annotations, labels},
 };
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use super::{
     Error,
     fetch::{FoundTemplate, Inputs},
-    observe::version,
+    observe::{config_for, version},
 };
 
 /// Longest value of a label.
@@ -192,7 +193,27 @@ pub fn kept(inputs: &Inputs, cluster: &Cluster, present: &Machine) -> Machine {
         kept.annotations_mut()
             .insert(annotations::REMEDIATION_FOR.to_owned(), record.clone());
     }
+    if let Some(adopted) = adopted(inputs, present) {
+        kept.annotations_mut()
+            .insert(annotations::ADOPTED_CONFIGURATION.to_owned(), adopted);
+    }
     kept
+}
+
+/// What a Machine that does not say what it was made from is held to: what the spec asked for when it was first seen. Only
+/// with it can be said later on that a change does not reach it.
+fn adopted(inputs: &Inputs, present: &Machine) -> Option<String> {
+    let known = present.annotations();
+    if known.contains_key(annotations::K0S_CONFIG) {
+        return None;
+    }
+    if let Some(adopted) = known.get(annotations::ADOPTED_CONFIGURATION) {
+        return Some(adopted.clone());
+    }
+    // Without its endpoint the configuration is not complete.
+    inputs.endpoint()?;
+    let config = config_for(inputs, None).ok()?;
+    serde_json::to_string(&drift::node_local(&config)).ok()
 }
 
 fn assemble(

@@ -338,7 +338,14 @@ fn not_live(machine: &Machine, differences: Vec<String>) -> Option<Refusal> {
     (!differences.is_empty()).then(|| Refusal {
         kind: RefusalKind::Held,
         field: format!("spec.k0sConfigSpec.k0s: {}", differences.join(", ")),
-        value: format!("changed since Machine {} was made", machine.name_any()),
+        value: format!(
+            "changed since Machine {} was {}",
+            machine.name_any(),
+            match machine.annotations().contains_key(annotations::K0S_CONFIG) {
+                true => "made",
+                false => "adopted",
+            }
+        ),
         remedy: "it reaches new controllers only: set it back, or let the Machines be replaced".to_owned(),
     })
 }

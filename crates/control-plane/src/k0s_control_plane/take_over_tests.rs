@@ -247,3 +247,37 @@ fn a_change_after_that_is_seen() {
         );
     }
 }
+
+/// Machines that bear no configuration are held to what was asked for when they were first seen.
+#[test]
+fn a_change_that_controllers_of_others_do_not_hear_of_is_said() {
+    let mut inputs = taken_over(PLANE_2_1, false);
+    inputs.machines = built(&inputs).kept;
+    assert_left_as_it_is(&inputs, "seen");
+    let kept = built(&inputs).kept;
+    let seen = |machines: &[Machine]| -> Vec<_> {
+        let all = machines
+            .iter()
+            .map(|machine| machine.metadata.annotations.clone());
+        all.map(|annotations| annotations.unwrap()[annotations::ADOPTED_CONFIGURATION].clone())
+            .collect()
+    };
+    assert_eq!(seen(&kept), seen(&inputs.machines));
+
+    let mut changed = K0sControlPlane::clone(&inputs.plane);
+    let k0s = changed.spec.k0s_config_spec.k0s.as_mut().unwrap();
+    k0s["spec"]["api"]["extraArgs"] = json!({ "audit-log-path": "-" });
+    inputs.plane = Arc::new(changed);
+    let refusals = observe(&inputs).refusals;
+    assert_eq!(refusals.len(), NAMES.len());
+    let told = refusals[0].to_string();
+    assert!(
+        told.contains("spec.api") && told.contains("was adopted"),
+        "{told}"
+    );
+    assert_eq!(
+        seen(&built(&inputs).kept),
+        seen(&inputs.machines),
+        "not forgotten for it"
+    );
+}
