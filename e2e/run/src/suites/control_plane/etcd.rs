@@ -50,6 +50,19 @@ pub async fn size(host: &Machine) -> Result<u64> {
     Ok(size.context("etcd tells no dbSize")?.parse()?)
 }
 
+/// Whether what the member on a host sends to others arrives, as far as its kernel knows: what was sent into a network that is
+/// away is sent again after longer and longer times, up to two minutes, also when the network is back long since, and
+/// etcd lets its connections wait for that. Members that know of each other through a leader do not show it; without the
+/// leader they cannot elect another one until then.
+///
+/// # Errors
+/// When the host does not answer.
+pub async fn is_heard(host: &Machine) -> Result<bool> {
+    let waiting =
+        "ss -tinH state established '( sport = :2380 or dport = :2380 )' | grep -c ' backoff:' || true";
+    Ok(host.exec(waiting).await?.trim() == "0")
+}
+
 /// A call of etcd's JSON gateway.
 async fn ask(host: &Machine, call: &str) -> Result<Value> {
     let script = format!(

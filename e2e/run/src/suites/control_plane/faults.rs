@@ -151,7 +151,14 @@ async fn the_leader_is_cut_off(plane: &ControlPlane<'_>, cut: Cut) -> Result<()>
             status.conditions
         );
         cut.end(host).await?;
-        plane.until_settled(members.all.len()).await
+        let settled = plane.until_settled(members.all.len()).await?;
+        let begun = Instant::now();
+        until("members that hear each other", LIMIT, POLL, || {
+            members.hear_each_other()
+        })
+        .await?;
+        println!("  all hear each other {} after that", seconds(begun.elapsed()));
+        Ok(settled)
     };
     let (healed, _) = plane.under_load(cut.run(), fault).await?;
     println!(
@@ -207,6 +214,17 @@ impl<'a> Members<'a> {
             }
         }
         anyhow::bail!("nobody leads")
+    }
+
+    /// Whether nothing that one of them has sent to another one waits to be sent again. One fault at a time is what the
+    /// scenario is about.
+    async fn hear_each_other(&self) -> Result<Option<()>> {
+        for (_, host) in &self.all {
+            if !etcd::is_heard(host).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
     }
 
     /// One cluster, the same as before, of the same controllers.
