@@ -214,12 +214,7 @@ pub fn places(inputs: &Inputs) -> Places {
             .machines
             .iter()
             .filter(|machine| machine.spec.bootstrap.config_ref.is_none())
-            .flat_map(|machine| {
-                let name = machine.name_any();
-                addresses(machine)
-                    .into_iter()
-                    .map(move |address| (address, name.clone()))
-            })
+            .map(ResourceExt::name_any)
             .collect(),
     }
 }

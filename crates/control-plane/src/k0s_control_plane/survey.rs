@@ -41,8 +41,8 @@ pub struct Places {
     pub port: u16,
     /// Addresses by name of the Machine.
     pub addresses: BTreeMap<String, Vec<String>>,
-    /// Machines that were adopted, by address.
-    pub adopted: BTreeMap<String, String>,
+    /// Names of the Machines that were adopted.
+    pub adopted: BTreeSet<String>,
 }
 
 /// A member, or a controller where there are none.
@@ -88,10 +88,24 @@ impl Places {
     /// The Machine that runs this member: of its name, else the adopted one at its address. Of others an address says nothing:
     /// a host keeps it when a Machine and its member have gone and the next ones come.
     fn machine_of<'a>(&'a self, member: &'a str, address: &str) -> &'a str {
-        match self.adopted.get(address) {
-            Some(machine) if !self.addresses.contains_key(member) => machine,
-            _ => member,
+        if self.addresses.contains_key(member) {
+            return member;
         }
+        let mut adopted = self.adopted.iter();
+        let found = adopted.find(|machine| self.hosts(machine).iter().any(|host| host == address));
+        found.map_or(member, String::as_str)
+    }
+
+    fn hosts(&self, machine: &str) -> &[String] {
+        self.addresses.get(machine).map_or(&[], Vec::as_slice)
+    }
+
+    /// An adopted Machine whose member cannot be told from the others. Nothing may change before it is: the Machine would be taken
+    /// for one that has no member, and be replaced.
+    fn unplaced(&self, members: &[EtcdMember]) -> Option<&String> {
+        let is_named = |machine: &str| members.iter().any(|member| member.name_any() == machine);
+        let mut adopted = self.adopted.iter();
+        adopted.find(|machine| self.hosts(machine).is_empty() && !is_named(machine))
     }
 }
 
@@ -143,16 +157,18 @@ fn controllers(serving: &BTreeSet<String>, known: &Seen) -> Vec<Surveyed> {
 }
 
 async fn members(dialer: &Dialer, cluster: &ClusterKey, places: &Places) -> Result<Vec<Surveyed>, String> {
-    match timeout(LIST, list(dialer, cluster)).await {
-        Ok(Ok(members)) => Ok(join_all(
-            members
-                .iter()
-                .map(|member| look_at(member, dialer, cluster, places)),
-        )
-        .await),
-        Ok(Err(reason)) => Err(reason),
-        Err(_) => Err("the list of EtcdMembers does not come in time".to_owned()),
+    let listed = timeout(LIST, list(dialer, cluster))
+        .await
+        .unwrap_or_else(|_| Err("the list of EtcdMembers does not come in time".to_owned()))?;
+    if let Some(machine) = places.unplaced(&listed) {
+        return Err(format!(
+            "the member of Machine {machine}, which was adopted, is known by its address, and its infrastructure machine tells none yet"
+        ));
     }
+    let looks = listed
+        .iter()
+        .map(|member| look_at(member, dialer, cluster, places));
+    Ok(join_all(looks).await)
 }
 
 /// Lists as a read that a quorum confirms, which is what a list without a version is.
@@ -244,12 +260,10 @@ mod tests {
         let places = Places {
             shared: false,
             port: 6443,
-            addresses: ["cp-0", "cp-1", "cp-2"]
-                .map(|name| (name.to_owned(), Vec::new()))
+            addresses: [("cp-0", "10.0.0.1"), ("cp-1", "10.0.0.2"), ("cp-2", "10.0.0.3")]
+                .map(|(name, address)| (name.to_owned(), vec![address.to_owned()]))
                 .into(),
-            adopted: [("10.0.0.1", "cp-0"), ("10.0.0.2", "cp-1")]
-                .map(|(address, name)| (address.to_owned(), name.to_owned()))
-                .into(),
+            adopted: ["cp-0", "cp-1"].map(str::to_owned).into(),
         };
         for (member, address, machine) in [
             ("cp-0", "10.0.0.1", "cp-0"),
@@ -266,6 +280,28 @@ mod tests {
                 "{member} at {address}"
             );
         }
+    }
+
+    #[test]
+    fn an_adopted_machine_whose_member_may_be_any_is_not_taken_for_one_without() {
+        let named = |name: &str| -> EtcdMember {
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "etcd.k0sproject.io/v1beta1", "kind": "EtcdMember",
+                "metadata": { "name": name }, "spec": {},
+            }))
+            .unwrap()
+        };
+        let mut places = Places {
+            addresses: [("cp-0".to_owned(), Vec::new())].into(),
+            adopted: ["cp-0".to_owned()].into(),
+            ..Places::default()
+        };
+        assert_eq!(places.unplaced(&[named("host-0")]), Some(&"cp-0".to_owned()));
+        assert_eq!(places.unplaced(&[named("cp-0")]), None);
+        places
+            .addresses
+            .insert("cp-0".to_owned(), vec!["10.0.0.1".to_owned()]);
+        assert_eq!(places.unplaced(&[named("host-0")]), None);
     }
 
     #[test]
