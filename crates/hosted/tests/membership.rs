@@ -17,6 +17,7 @@ struct Pod {
     up: bool,
     crashed: bool,
     outdated: bool,
+    named: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,8 @@ enum Event {
     Controller,
     /// The StatefulSet controller makes and removes pods.
     Pods,
+    /// DNS learns of a pod.
+    Name(usize),
     Start(usize),
     Kill(usize),
     LoseVolume(usize),
@@ -83,6 +86,7 @@ impl World {
             terminating: false,
             crashed: pod.crashed,
             outdated: pod.outdated,
+            named: pod.named,
             claim: Some(pod.claim.to_string()),
         };
         Etcd {
@@ -117,6 +121,7 @@ impl World {
             Step::Founded => self.mark = true,
             Step::Add(ordinal) => {
                 assert!(self.members.iter().all(|member| member.ordinal != Some(*ordinal)));
+                assert!(self.pods[ordinal].named, "it is looked up too early");
                 self.counter += 1;
                 self.members.push(Member {
                     id: u64::from(self.counter),
@@ -169,11 +174,21 @@ impl World {
         }
     }
 
-    /// What etcd does when its container starts.
+    fn name(&mut self, ordinal: usize) {
+        if let Some(pod) = self.pods.get_mut(&ordinal) {
+            pod.named = true;
+        }
+    }
+
+    /// What etcd does when its container starts, which it does not before its pod is a member or if it has been one.
     fn start(&mut self, ordinal: usize) {
         let Some(mut pod) = self.pods.get(&ordinal).cloned().filter(|pod| !pod.up) else {
             return;
         };
+        let mut ordinals = self.members.iter().filter_map(|member| member.ordinal);
+        if pod.data.is_none() && !self.founding && !ordinals.any(|member| member == ordinal) {
+            return;
+        }
         match pod.data {
             Some(id) => pod.up = self.members.iter().any(|member| member.id == id),
             None if self.founding => {
@@ -222,6 +237,7 @@ impl World {
         match event {
             Event::Controller => drop(self.control()),
             Event::Pods => self.sync_pods(),
+            Event::Name(ordinal) => self.name(*ordinal),
             Event::Start(ordinal) => self.start(*ordinal),
             Event::Kill(ordinal) => {
                 if let Some(pod) = self.pods.get_mut(ordinal) {
@@ -249,6 +265,7 @@ impl World {
             step = self.control();
             self.sync_pods();
             for ordinal in 0..8 {
+                self.name(ordinal);
                 self.start(ordinal);
             }
         }
@@ -261,6 +278,7 @@ fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => Just(Event::Controller),
         4 => Just(Event::Pods),
+        4 => ordinal().prop_map(Event::Name),
         6 => ordinal().prop_map(Event::Start),
         2 => ordinal().prop_map(Event::Kill),
         1 => ordinal().prop_map(Event::LoseVolume),

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fs, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use k0smotron_api::k0smotron::v1beta2::Cluster;
+use k0smotron_api::k0smotron::v1beta2::{Cluster, JoinTokenRequest};
 use k0smotron_e2e_api_tests::served::{self, apply, namespace, until};
 use k0smotron_e2e_plane::{ApiServer, Options};
 use k0smotron_runtime::{Context, Scope, dial::Dialer, secrets};
@@ -414,4 +414,36 @@ async fn what_is_not_done_is_said_and_nothing_is_written() -> Result<()> {
     assert!(message.contains("\"latest\""), "{message}");
     ensure!(world.api::<StatefulSet>().get_opt("kmc-odd").await?.is_none());
     Ok(())
+}
+
+/// What other namespaces got tokens with cannot be owned, and goes all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_other_namespaces_go_first() -> Result<()> {
+    let world = World::start().await?;
+    namespace(&world.client, "team").await?;
+    world.own_ca("basic").await?;
+    world.plane("basic", json!({})).await?;
+    let plane: Cluster = world.get("basic").await?;
+    let request = json!({
+        "apiVersion": "k0smotron.io/v1beta2", "kind": "JoinTokenRequest",
+        "metadata": {
+            "name": "far",
+            "labels": { "k0smotron.io/cluster-uid": plane.uid() },
+            "annotations": { "k0smotron.io/cluster-ref-namespace": NAMESPACE },
+        },
+        "spec": { "clusterName": "basic" },
+    });
+    apply(&world.client, &request, "team", "test").await?;
+    world.condition("basic", "Available", "True").await?;
+
+    let planes = world.api::<Cluster>();
+    planes.delete("basic", &DeleteParams::default()).await?;
+    let message = world.condition("basic", "Deleting", "True").await?;
+    assert!(message.contains("join token requests"), "{message}");
+    let requests: Api<JoinTokenRequest> = Api::namespaced(world.client.clone(), "team");
+    requests.delete("far", &DeleteParams::default()).await?;
+    until("it is gone", async || {
+        Ok(planes.get_opt("basic").await?.is_none().then_some(()))
+    })
+    .await
 }

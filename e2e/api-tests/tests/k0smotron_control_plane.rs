@@ -214,7 +214,6 @@ fn condition(type_: &str, status: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until the pods are run, every spec is Unsupported"]
 async fn a_control_plane_in_pods_lives_under_cluster_api() -> Result<()> {
     // The processes are ended even when an assertion fails.
     let result = AssertUnwindSafe(scenario()).catch_unwind().await;

@@ -27,6 +27,13 @@ pub const REMEDIATION_IN_PROGRESS: &str = "controlplane.cluster.x-k8s.io/remedia
 pub const REMEDIATION_FOR: &str = "controlplane.cluster.x-k8s.io/remediation-for";
 /// On Clusters: identity of the workload cluster, `kube-system:<uid of its namespace kube-system>`. Read by other tools.
 pub const CLUSTER_ID: &str = "k0sproject.io/cluster-id";
+
+/// Value of [`CLUSTER_ID`] for a workload cluster whose namespace kube-system has this UID.
+#[must_use]
+pub fn cluster_id(kube_system: &str) -> String {
+    format!("kube-system:{kube_system}")
+}
+
 /// On infrastructure machines: name of the template they were made from.
 pub const CLONED_FROM_NAME: &str = "cluster.x-k8s.io/cloned-from-name";
 /// On infrastructure machines: `<Kind>.<group>` of the template they were made from.

@@ -312,7 +312,7 @@ fn endpoints(inputs: &Inputs) -> Option<Endpoints> {
 /// How tools name a workload cluster.
 fn identity(answer: &Answer) -> Option<String> {
     match answer {
-        Answer::Yes { cluster_uid } => Some(format!("kube-system:{cluster_uid}")),
+        Answer::Yes { cluster_uid } => Some(annotations::cluster_id(cluster_uid)),
         Answer::No(_) | Answer::NotAsked => None,
     }
 }

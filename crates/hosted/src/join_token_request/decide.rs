@@ -86,6 +86,10 @@ pub fn decide(observed: &Observed) -> Step {
     if observed.deleted {
         return end(observed);
     }
+    // Even when it is paused, as what has an owner goes with that.
+    if observed.legacy && observed.plane == Plane::Going {
+        return Step::Remove;
+    }
     if observed.paused {
         return Step::Rest;
     }
@@ -105,7 +109,6 @@ pub fn decide(observed: &Observed) -> Step {
                 format!("Cluster {cluster} does not exist"),
             );
         }
-        Plane::Going if observed.legacy => return Step::Remove,
         Plane::Going => {
             return waiting(reasons::DELETING, format!("Cluster {cluster} is being deleted"));
         }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use k0smotron_api::{
-    k0smotron::v1beta2::Cluster,
+    k0smotron::v1beta2::{Cluster, JoinTokenRequest},
     names::{
         annotations as shared, field_managers, finalizers, hosted::annotations, labels, secrets as contract,
     },
@@ -20,7 +21,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
@@ -36,6 +37,9 @@ use super::{
     membership::Step as Change,
     observed::{Observed, server_url},
 };
+
+/// How long the pods of k0s are waited for when a control plane goes: they have half of it, and one on a lost node never ends.
+const LONGEST_END: SignedDuration = SignedDuration::from_secs(60);
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,20 +118,55 @@ pub async fn live(
     Ok(applied)
 }
 
-/// Lets the control plane go; what it controls is collected by the API server.
-pub async fn delete(inputs: &Inputs, context: &Context) -> Result<(), Error> {
+/// Lets the control plane go: k0s first, for without etcd it cannot end in good order, and etcd waits for those who watch it;
+/// what else it controls is collected by the API server. What it cannot own goes before it: requests of other namespaces,
+/// which see by it that they are to go.
+pub async fn delete(inputs: &Inputs, context: &Context) -> Result<Applied, Error> {
     let planes = context.api::<Cluster>(&inputs.names.namespace);
-    // Both at once, and before the rest is collected, so that etcd ends in good order while k0s does.
-    let sets = context.api::<StatefulSet>(&inputs.names.namespace);
-    for name in [inputs.names.k0s(), inputs.names.etcd()] {
-        if inputs.live.contains_key(&(Kind::StatefulSet, name.clone())) {
-            let deleted = sets.delete(&name, &DeleteParams::background()).await;
-            ignore_missing(deleted.map(drop)).map_err(deletion("StatefulSet", &name))?;
-        }
+    delete_set(inputs, inputs.names.k0s(), context).await?;
+    let waits = Applied {
+        look_again: true,
+        ..Applied::default()
+    };
+    if ends(inputs) {
+        return Ok(waits);
+    }
+    delete_set(inputs, inputs.names.etcd(), context).await?;
+    if has_requests(inputs, context).await? {
+        return Ok(waits);
     }
     metadata::remove_finalizer(&planes, inputs.plane.as_ref(), finalizers::K0SMOTRON_CLUSTER)
         .await
-        .map_err(mark)
+        .map_err(mark)?;
+    Ok(Applied::default())
+}
+
+async fn delete_set(inputs: &Inputs, name: String, context: &Context) -> Result<(), Error> {
+    if !inputs.live.contains_key(&(Kind::StatefulSet, name.clone())) {
+        return Ok(());
+    }
+    let sets = context.api::<StatefulSet>(&inputs.names.namespace);
+    let deleted = sets.delete(&name, &DeleteParams::background()).await;
+    ignore_missing(deleted.map(drop)).map_err(deletion("StatefulSet", &name))
+}
+
+/// Whether pods of k0s are still ending, within the time that they have.
+fn ends(inputs: &Inputs) -> bool {
+    let begun = inputs.plane.metadata.deletion_timestamp.as_ref();
+    let late = begun.is_none_or(|begun| inputs.now.duration_since(begun.0) > LONGEST_END);
+    !late && !inputs.k0s_pods().is_empty()
+}
+
+/// Whether another namespace has a request for a token of the control plane.
+async fn has_requests(inputs: &Inputs, context: &Context) -> Result<bool, Error> {
+    let all: Api<JoinTokenRequest> = context.scope.api(&context.client);
+    let uid = inputs.plane.uid().unwrap_or_default();
+    let its = ListParams::default().labels(&format!("{}={uid}", labels::HOSTED_CLUSTER_UID));
+    let found = all.list_metadata(&its).await.map_err(|source| Error::Read {
+        what: "JoinTokenRequests".to_owned(),
+        source,
+    })?;
+    Ok(!found.items.is_empty())
 }
 
 fn mark(source: kube::Error) -> Error {

@@ -63,7 +63,7 @@ pub fn say(inputs: &Inputs, observed: &Observed, plan: Option<&Plan>, conditions
             lines.extend(hindrances(inputs));
             changing(lines.join("\n"), conditions);
         }
-        Change::Wait(Wait::Start(ordinal)) => {
+        Change::Wait(Wait::Place(ordinal) | Wait::Start(ordinal)) => {
             let mut lines = vec![format!("member {} is to join", names.etcd_pod(*ordinal))];
             lines.extend(hindrances(inputs));
             changing(lines.join("\n"), conditions);

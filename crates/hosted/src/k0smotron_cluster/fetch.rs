@@ -3,7 +3,7 @@
 //! From the API and not from a watch: what is decided about members of etcd must rest on what is so now.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -17,6 +17,7 @@ use k0smotron_runtime::Context;
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Secret, Service},
+    discovery::v1::EndpointSlice,
 };
 use kube::{
     Api, ResourceExt,
@@ -33,6 +34,8 @@ use super::{
     probe::{Answer, Probes, Survey},
 };
 
+/// Label of an EndpointSlice with the name of its Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// How long a list of nodes is used, for all control planes.
 const NODES_FRESH: Duration = Duration::from_secs(60);
 
@@ -44,6 +47,8 @@ pub struct Inputs {
     pub live: BTreeMap<(Kind, String), Value>,
     pub pods: Vec<Pod>,
     pub claims: Vec<PersistentVolumeClaim>,
+    /// Pods of etcd that can be looked up, and at which address.
+    pub named: BTreeSet<(String, String)>,
     /// Secrets that matter, by name.
     pub secrets: BTreeMap<String, Secret>,
     pub nodes: Arc<Vec<Node>>,
@@ -161,9 +166,12 @@ pub async fn fetch(
         context.api::<Pod>(namespace),
         context.api::<PersistentVolumeClaim>(namespace),
     );
-    let (objects, pods, claims, secrets, nodes) = futures::future::try_join5(
+    let (objects, (pods, named), claims, secrets, nodes) = futures::future::try_join5(
         futures::future::try_join_all(objects),
-        async { pods.list(&ours).await.map_err(read("Pods")) },
+        futures::future::try_join(
+            async { pods.list(&ours).await.map_err(read("Pods")) },
+            named(&names, context),
+        ),
         async { claims.list(&ours).await.map_err(read("PersistentVolumeClaims")) },
         secrets(&plane, &names, context),
         async {
@@ -180,12 +188,25 @@ pub async fn fetch(
         live: objects.into_iter().flatten().collect(),
         pods: pods.items,
         claims: claims.items,
+        named,
         secrets,
         nodes,
         names,
         plane,
         now: Timestamp::now(),
     })
+}
+
+/// What DNS servers have the names of etcd's pods from.
+async fn named(names: &Names, context: &Context) -> Result<BTreeSet<(String, String)>, Error> {
+    let slices = context.api::<EndpointSlice>(&names.namespace);
+    let of_etcd = ListParams::default().labels(&format!("{SERVICE_NAME}={}", names.etcd()));
+    let slices = slices.list(&of_etcd).await.map_err(read("EndpointSlices"))?;
+    let endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints);
+    Ok(endpoints
+        .filter_map(|endpoint| Some((endpoint.hostname?, endpoint.addresses)))
+        .flat_map(|(name, addresses)| addresses.into_iter().map(move |address| (name.clone(), address)))
+        .collect())
 }
 
 async fn list(

@@ -73,6 +73,10 @@ pub async fn change(
             let urls = [names.etcd_peer_url(*ordinal)];
             match client(inputs, context)?.member_add_as_learner(&urls).await {
                 Err(error) if error.is_member_present() => Ok(()),
+                Err(error) if error.is_too_early() => {
+                    applied.look_again = true;
+                    return Ok(());
+                }
                 result => done(result.map(drop), "add", &names.etcd_pod(*ordinal)),
             }?;
             let note = format!(

@@ -2,7 +2,9 @@
 //! or found a second cluster. Pure and total.
 //!
 //! A member is a pod of the StatefulSet, and bears its name. Only the very first one founds the cluster; every other one,
-//! and one that has lost its data, is added without a vote, started, and given its vote once it has caught up. A member
+//! and one that has lost its data, is added without a vote, started, and given its vote once it has caught up. Its pod is
+//! there and can be looked up before it is added: members ask for the name at once, and one that was asked for too early
+//! is remembered as missing, for half a minute with k0s' CoreDNS. A member
 //! whose data is gone cannot start by itself: what it is started with names nobody but itself, unless it is the one that
 //! joins ([`Plan::joining`]).
 
@@ -31,6 +33,8 @@ pub struct MemberPod {
     pub crashed: bool,
     /// It is not of the revision that its StatefulSet asks for.
     pub outdated: bool,
+    /// Its name leads to it.
+    pub named: bool,
     /// UID of its claim.
     pub claim: Option<String>,
 }
@@ -103,6 +107,8 @@ pub enum Why {
 pub enum Wait {
     /// The first member answers.
     First,
+    /// The pod of a member that is to be added is there, and can be looked up.
+    Place(usize),
     /// The pod of a new member starts and joins.
     Start(usize),
     /// A pod is on its way out, or comes back.
@@ -139,10 +145,15 @@ pub fn members_for(replicas: i32) -> usize {
 pub fn plan(etcd: &Etcd) -> Plan {
     let step = step(etcd);
     let known = etcd.members.as_deref().unwrap_or_default();
+    let added = match step {
+        Step::Add(ordinal) => Some(ordinal),
+        _ => None,
+    };
     let newcomer = known
         .iter()
         .find(|member| !member.started)
-        .and_then(|member| member.ordinal);
+        .and_then(|member| member.ordinal)
+        .or(added);
     let joining = newcomer.map(|ordinal| {
         let others = known.iter().filter_map(|member| member.ordinal);
         (ordinal, others.filter(|other| *other != ordinal).collect())
@@ -151,11 +162,24 @@ pub fn plan(etcd: &Etcd) -> Plan {
     // While nobody says how many there are: as many as there were.
     let replicas = highest.map_or_else(|| etcd.replicas.unwrap_or(1).max(1), |highest| highest + 1);
     Plan {
-        replicas,
+        replicas: replicas + usize::from(has_place(etcd, &step, replicas)),
         founding: !etcd.founded && step != Step::Founded,
         joining,
         claims: claims(etcd),
         step,
+    }
+}
+
+/// Whether there is to be a pod beyond those of members: of the next one, which is added once its pod is there. It stays
+/// while something else is awaited meanwhile.
+fn has_place(etcd: &Etcd, step: &Step, next: usize) -> bool {
+    match step {
+        Step::Wait(Wait::Place(ordinal)) | Step::Add(ordinal) => *ordinal == next,
+        _ => {
+            let fresh = !etcd.claims.contains_key(&next);
+            let pod = etcd.pods.get(&next).filter(|pod| fresh && !pod.terminating);
+            etcd.members.is_some() && next < etcd.wanted && pod.is_some()
+        }
     }
 }
 
@@ -317,12 +341,16 @@ fn missing(etcd: &Etcd, members: &[Member], votes: Voters) -> Option<Step> {
         return None;
     }
     Some(match etcd.pods.get(&ordinal) {
-        None if etcd.leftovers.contains(&ordinal) => Step::Discard(ordinal),
+        // Where the pod is asked for already, its claim comes before it.
+        None if etcd.leftovers.contains(&ordinal) && etcd.replicas.is_some_and(|pods| pods <= ordinal) => {
+            Step::Discard(ordinal)
+        }
         Some(pod) if pod.terminating => Step::Wait(Wait::Pod(ordinal)),
         Some(pod) if pod.claim.is_some() && pod.claim.as_ref() == etcd.claims.get(&ordinal) => {
             Step::Discard(ordinal)
         }
-        _ => Step::Add(ordinal),
+        Some(pod) if pod.named => Step::Add(ordinal),
+        _ => Step::Wait(Wait::Place(ordinal)),
     })
 }
 

@@ -13,7 +13,7 @@
 //! | volumes are to be larger | one after the other |
 //! | the Service gets an address, or another one | configuration, certificate and kubeconfig follow |
 //! | the pods are of an earlier release | left as they are until the spec changes what they are made from |
-//! | the Cluster is deleted | its pods end; the rest goes with it |
+//! | the Cluster is deleted | its pods end; requests of other namespaces for its tokens go; the rest goes with it |
 
 mod address;
 mod apply;
@@ -50,6 +50,7 @@ use k0smotron_runtime::{
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+    discovery::v1::EndpointSlice,
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
@@ -78,6 +79,8 @@ pub async fn run(context: Context) {
     let controller = belongs::<StatefulSet>(controller);
     let controller = belongs::<Pod>(controller);
     let controller = belongs::<Service>(controller);
+    // They bear the labels of their Services.
+    let controller = belongs::<EndpointSlice>(controller);
     let controller = belongs::<ConfigMap>(controller);
     let controller = belongs::<PersistentVolumeClaim>(controller);
     let controller = belongs::<PodDisruptionBudget>(controller);
@@ -166,8 +169,7 @@ impl Worker {
             Step::Delete => {
                 self.probes.stop(&inputs.plane);
                 self.configs.forget(&inputs.plane.uid().unwrap_or_default());
-                apply::delete(inputs, &self.context).await?;
-                return Ok(Applied::default());
+                return apply::delete(inputs, &self.context).await;
             }
             Step::Live(live) => live,
         };

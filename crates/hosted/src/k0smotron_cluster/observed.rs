@@ -268,6 +268,13 @@ fn is_true(pod: &Pod, type_: &str) -> bool {
     conditions.any(|condition| condition.type_ == type_ && condition.status == "True")
 }
 
+fn address(pod: &Pod) -> String {
+    let status = pod.status.as_ref();
+    status
+        .and_then(|status| status.pod_ip.clone())
+        .unwrap_or_default()
+}
+
 pub fn is_ready(pod: &Pod) -> bool {
     is_true(pod, "Ready")
 }
@@ -318,6 +325,7 @@ fn membership(inputs: &Inputs, set: Option<&StatefulSet>) -> Etcd {
             terminating: pod.metadata.deletion_timestamp.is_some(),
             crashed: held_back(pod),
             outdated: revision.is_some() && own != revision.as_ref(),
+            named: inputs.named.contains(&(pod.name_any(), address(pod))),
             claim: claim_of(ordinal).and_then(|claim| claim.uid()),
         };
         Some((ordinal, facts))

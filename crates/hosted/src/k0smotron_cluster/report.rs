@@ -46,7 +46,7 @@ pub async fn report(
     for (reason, note) in &applied.events {
         context.events.normal(plane, reason, note).await;
     }
-    if *step == Step::Delete {
+    if *step == Step::Delete && !applied.look_again {
         return Ok(Outcome::Done);
     }
     let after = status(inputs, observed, step);
@@ -107,7 +107,12 @@ pub fn status(inputs: &Inputs, observed: &Observed, step: &Step) -> ClusterStatu
     after.observed_generation = generation;
     let live = match step {
         Step::Live(live) => live,
-        Step::Delete => return after,
+        Step::Delete => {
+            let message = "its pods, and join token requests of other namespaces, go first";
+            conditions.set_true(types::DELETING, reasons::DELETING, message);
+            after.conditions = conditions.into_vec();
+            return after;
+        }
         Step::Leave(leave) => {
             // What else is said was true when work stopped, and stays.
             match leave {

@@ -120,6 +120,7 @@ fn inputs(plane: &str) -> Inputs {
         names,
         live: BTreeMap::new(),
         pods: Vec::new(),
+        named: std::collections::BTreeSet::new(),
         claims: Vec::new(),
         secrets,
         nodes: Arc::default(),

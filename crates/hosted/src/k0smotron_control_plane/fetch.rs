@@ -225,5 +225,5 @@ async fn identity(inputs: &Inputs, context: &Context) -> Option<String> {
             .ok()
     };
     let namespace = tokio::time::timeout(ANSWER_TIMEOUT, asked).await.ok()??;
-    Some(format!("kube-system:{}", namespace.uid()?))
+    Some(annotations::cluster_id(&namespace.uid()?))
 }

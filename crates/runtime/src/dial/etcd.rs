@@ -143,6 +143,11 @@ impl EtcdError {
         self.says("can only promote a learner member which is in sync with leader")
     }
 
+    /// Members have not been connected for five seconds, and until then there are to be no more of them.
+    pub fn is_too_early(&self) -> bool {
+        self.says("unhealthy cluster")
+    }
+
     /// There is a member with this peer URL already.
     pub fn is_member_present(&self) -> bool {
         self.says("Peer URLs already exists") || self.says("member ID already exist")

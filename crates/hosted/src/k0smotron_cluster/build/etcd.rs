@@ -2,7 +2,7 @@
 //!
 //! A member names itself and, while it joins, those that it joins. One whose volume was lost therefore cannot start by
 //! itself, as an empty member under an old name could cost what a majority had agreed on; and only the very first one
-//! founds a cluster. Both come from a ConfigMap that is read when a container starts, so that they change without new pods.
+//! founds a cluster. A pod that is there before its member was added waits for that. All of this comes from a ConfigMap that is read when a container starts, so that they change without new pods.
 //!
 //! etcd runs as root, without any of a root's rights: it must be able to read data that earlier releases wrote as root, and
 //! volumes of nodes (hostPath) belong to root whatever the pod asks for.
@@ -39,6 +39,15 @@ const PEERS: &str = "peers";
 pub const EXISTING: &str = "existing";
 /// Key of the ConfigMap: JSON object of the UIDs of claims with which members have run, by ordinal.
 pub const CLAIMS: &str = "claims";
+
+/// Waits until the pod is a member, unless it has been one or is the first. The images of etcd that users have here have
+/// had to have this shell always.
+const AWAITS: &str = r#"while [ "$STATE" != new ] && [ ! -e "$DATA_DIR/member" ]; do
+  case "$(etcdctl member list --command-timeout=2s)" in
+    *"https://$POD_NAME.$SVC_NAME:2380,"*) exit 0 ;;
+  esac
+  sleep 0.2
+done"#;
 
 /// etcd's settings.
 pub fn settings(plane: &Cluster) -> EtcdSpec {
@@ -148,42 +157,59 @@ fn pod(plane: &Cluster, names: &Names, facts: &Facts, etcd: &EtcdSpec) -> Value 
     let context = json!({"fsGroup": 1001, "seccompProfile": {"type": "RuntimeDefault"}});
     let mut spec = pods::spec(plane, &names::etcd_selector(plane), context);
     let from_membership = |name: &str, key: &str| json!({"name": name, "valueFrom": {"configMapKeyRef": {"name": names.etcd_membership(), "key": key}}});
-    let server = format!("https://{}:{ETCD_CLIENT}", names.etcd());
     let (ready, live) = health_paths(etcd.image());
+    let rights = pods::rights(
+        plane,
+        json!({
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        }),
+    );
+    let mounts = json!([
+        {"name": "certs", "mountPath": PKI, "readOnly": true},
+        {"name": CLAIM, "mountPath": DATA_DIR},
+    ]);
+    let environment = |endpoints: &str| {
+        json!([
+            pods::variable("POD_NAME", "metadata.name"),
+            pods::variable("POD_NAMESPACE", "metadata.namespace"),
+            pods::variable("POD_IP", "status.podIP"),
+            {"name": "SVC_NAME", "value": names.etcd()},
+            {"name": "DATA_DIR", "value": DATA_DIR},
+            from_membership("STATE", STATE),
+            from_membership("PEERS", PEERS),
+            // For etcdctl, which people use in this container.
+            {"name": "ETCDCTL_ENDPOINTS", "value": format!("https://{endpoints}:{ETCD_CLIENT}")},
+            {"name": "ETCDCTL_CACERT", "value": format!("{PKI}/ca.crt")},
+            {"name": "ETCDCTL_CERT", "value": format!("{PKI}/server.crt")},
+            {"name": "ETCDCTL_KEY", "value": format!("{PKI}/server.key")},
+        ])
+    };
+    let awaits = json!({
+        "name": "joins",
+        "image": etcd.image(),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/bin/bash", "-c", AWAITS],
+        "env": environment(&names.etcd_client()),
+        "securityContext": rights,
+        "volumeMounts": mounts,
+    });
     let mut container = json!({
         "name": "etcd",
         "image": etcd.image(),
         "imagePullPolicy": "IfNotPresent",
         "command": ["etcd"],
         "args": arguments(facts, etcd),
-        "env": [
-            pods::variable("POD_NAME", "metadata.name"),
-            pods::variable("POD_NAMESPACE", "metadata.namespace"),
-            pods::variable("POD_IP", "status.podIP"),
-            {"name": "SVC_NAME", "value": names.etcd()},
-            from_membership("STATE", STATE),
-            from_membership("PEERS", PEERS),
-            // For etcdctl, which people use in this container.
-            {"name": "ETCDCTL_ENDPOINTS", "value": server},
-            {"name": "ETCDCTL_CACERT", "value": format!("{PKI}/ca.crt")},
-            {"name": "ETCDCTL_CERT", "value": format!("{PKI}/server.crt")},
-            {"name": "ETCDCTL_KEY", "value": format!("{PKI}/server.key")},
-        ],
+        "env": environment(&names.etcd()),
         "ports": [
             {"name": "client", "containerPort": ETCD_CLIENT, "protocol": "TCP"},
             {"name": "peer", "containerPort": ETCD_PEER, "protocol": "TCP"},
         ],
         "readinessProbe": health(ready, 1, 3, 3),
         "livenessProbe": health(live, 30, 10, 10),
-        "securityContext": pods::rights(plane, json!({
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": {"drop": ["ALL"]},
-        })),
-        "volumeMounts": [
-            {"name": "certs", "mountPath": PKI, "readOnly": true},
-            {"name": CLAIM, "mountPath": DATA_DIR},
-        ],
+        "securityContext": rights,
+        "volumeMounts": mounts,
     });
     if let Some(resources) = &etcd.resources {
         insert(&mut container, "resources", json!(resources));
@@ -206,6 +232,7 @@ fn pod(plane: &Cluster, names: &Names, facts: &Facts, etcd: &EtcdSpec) -> Value 
             &[("tls.crt", "peer.crt"), ("tls.key", "peer.key")],
         ),
     ];
+    spec.insert("initContainers".to_owned(), json!([awaits]));
     spec.insert("containers".to_owned(), json!([container]));
     spec.insert(
         "volumes".to_owned(),
