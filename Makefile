@@ -18,7 +18,7 @@ help:
 	@echo 'make quickstart        a k0s cluster on two machines through Cluster API, left running'
 	@echo 'make quickstart MODE=hosted   the same with its control plane in pods'
 	@echo 'make quickstart-down   all of it away'
-	@echo 'make test              format, clippy, unit, snapshot, API tests and one scenario on machines'
+	@echo 'make test              format, clippy, unit, snapshot, API tests, one scenario on machines and one in pods'
 	@echo 'make e2e SUITE=machines [K0S_BINARY=]                       a full suite'
 	@echo 'make bench BENCH=machines [K0S_BINARY=] [UPSTREAM_OPERATOR=]  ratios of one run'
 	@echo 'make fuzz [FUZZ_SECONDS=]   conversion and admission under arbitrary input'
@@ -69,6 +69,7 @@ quickstart-down:
 test: test-fast harness
 	$(CARGO) test --locked -p k0smotron-e2e-plane -p k0smotron-e2e-api-tests -p k0smotron-e2e-endpoint -p k0smotron-e2e-machines
 	$(E2E) suite smoke
+	$(E2E) suite hosted-smoke
 
 # Without a machine or an API server: seconds once built.
 test-fast:

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -24,6 +25,9 @@ use crate::pki;
 /// Names the Certificate, `namespace/name`, whose authority a webhook's client is to trust.
 const INJECT: &str = "cert-manager.io/inject-ca-from";
 
+/// Key of a Secret under which its authority is.
+const AUTHORITY: &str = "ca.crt";
+
 pub(super) async fn stand_in(client: &Client) -> Result<()> {
     let crds = [
         open_crd("Issuer", "issuers")?,
@@ -32,8 +36,8 @@ pub(super) async fn stand_in(client: &Client) -> Result<()> {
     manifests::apply_definitions(client, &crds).await
 }
 
-/// Makes the Secret of every Certificate, and puts its authority where the annotations ask for it: webhooks and
-/// conversions of CRDs.
+/// Makes the Secret of every Certificate that has none, and puts its authority where the annotations ask for it: webhooks
+/// and conversions of CRDs.
 ///
 /// # Errors
 /// A Certificate lacks what it must say, or the API server refuses something.
@@ -79,6 +83,12 @@ async fn issue_one(client: &Client, namespace: &str, certificate: &Value) -> Res
         .get("secretName")
         .and_then(Value::as_str)
         .context("no secretName")?;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let present = secrets.get_opt(secret).await?.and_then(|found| found.data);
+    // Whoever serves with it hears of another one only after a while.
+    if let Some(authority) = present.and_then(|mut data| data.remove(AUTHORITY)) {
+        return Ok(String::from_utf8(authority.0)?);
+    }
     let names: Vec<String> = serde_json::from_value(spec.get("dnsNames").cloned().context("no dnsNames")?)?;
     let identity = pki::server_identity(&names)?;
     let object = json!({
@@ -87,7 +97,7 @@ async fn issue_one(client: &Client, namespace: &str, certificate: &Value) -> Res
         "metadata": {"name": secret, "namespace": namespace},
         "type": "kubernetes.io/tls",
         "stringData": {
-            "ca.crt": identity.authority,
+            AUTHORITY: identity.authority,
             "tls.crt": identity.certificate,
             "tls.key": identity.key,
         },

@@ -25,9 +25,8 @@ const K0S_FLAGS: &str = "--enable-worker --no-taints --profile=v1 --ignore-pre-f
 const K0S_CONFIG: &str = include_str!("k0s.yaml");
 
 /// A resolver that answers, if only that there is no such name: CoreDNS forwards what it does not know, and without an
-/// answer look-ups in pods stall. It must not be on loopback, or CoreDNS takes it for itself.
+/// answer look-ups in pods stall. It is not asked on loopback, or CoreDNS would take it for itself.
 const RESOLVER_CONFIG: &str = ". {
-    bind ADDRESS
     template ANY ANY {
         rcode NXDOMAIN
     }
@@ -59,7 +58,7 @@ pub(super) async fn set_up(machine: &Machine) -> Result<()> {
         "set -e
 mkdir -p /etc/resolver
 cat >/etc/resolver/Corefile <<'END'
-{}END
+{RESOLVER_CONFIG}END
 cat >/etc/systemd/system/resolver.service <<'END'
 {RESOLVER_UNIT}END
 systemctl daemon-reload
@@ -71,7 +70,6 @@ cat >/etc/k0s/k0s.yaml <<'END'
 k0s install controller --force --config=/etc/k0s/k0s.yaml {K0S_FLAGS}
 k0s start
 ",
-        RESOLVER_CONFIG.replace("ADDRESS", &address),
         VOLUMES - 1,
         K0S_CONFIG.replace("ADDRESS", &address),
     );

@@ -118,6 +118,18 @@ impl HostedTestbed {
             .with_context(|| format!("the testbed has no machine {name}"))
     }
 
+    /// Makes a k0s of another version, and the image of it that pods run.
+    ///
+    /// # Errors
+    /// When it cannot be made or imported.
+    pub async fn import_another_k0s(&self, version: &str) -> Result<()> {
+        let file = self.plane.directory().join("another-k0s");
+        k0s::write_another(&self.k0s.path, version, &file)?;
+        let version = version.to_owned();
+        let images = tokio::task::spawn_blocking(move || catalog::hosted(&file, &version)).await??;
+        self.plane.machine().import_images(images).await.map(drop)
+    }
+
     /// Imports what k0s deploys into a cluster on a machine that runs k0s, as soon as its containerd answers.
     ///
     /// # Errors

@@ -1,15 +1,17 @@
 //! Control planes in pods: one comes up, its worker is reached through konnectivity, and all of it goes; its pods are
-//! killed under a writer.
+//! killed, become more, others and fewer again, under a writer.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use k0smotron_api::capi::Machine;
+use anyhow::{Context, Result, bail, ensure};
+use k0smotron_api::{capi::Machine, control_plane::v1beta2::K0smotronControlPlane};
+use k0smotron_e2e_images::catalog;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, LogParams},
+    api::{DeleteParams, ListParams, LogParams, Patch, PatchParams},
 };
+use serde_json::json;
 
 use super::load::under_load;
 use crate::{
@@ -18,11 +20,15 @@ use crate::{
         HostedTestbed,
         quickstart::{self, WORKER},
     },
+    k0s,
     progress::{seconds, step, until},
     testbed::{self, Purpose},
 };
 
-const LIMIT: Duration = Duration::from_secs(120);
+/// What planes are updated to.
+const ANOTHER: &str = "v1.36.3+k0s.3";
+
+const LIMIT: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(200);
 
 /// What `make test` runs: quickstart's own code, once.
@@ -35,12 +41,22 @@ pub async fn smoke() -> Result<()> {
     .await
 }
 
-/// The whole suite.
-pub async fn all() -> Result<()> {
+/// The suite, or one scenario of it.
+pub async fn run(scenario: Option<&str>) -> Result<()> {
     with_testbed(async |testbed| {
-        comes_up_and_goes(testbed).await?;
-        heals(testbed).await?;
-        println!("passed: 2 passed, 0 failed");
+        let passed = match scenario {
+            None => {
+                comes_up_and_goes(testbed).await?;
+                heals(testbed).await?;
+                scales_and_updates(testbed).await?;
+                3
+            }
+            Some("smoke") => comes_up_and_goes(testbed).await.map(|()| 1)?,
+            Some("heals") => heals(testbed).await.map(|()| 1)?,
+            Some("scales") => scales_and_updates(testbed).await.map(|()| 1)?,
+            Some(other) => bail!("suite hosted has no scenario {other:?}; there are smoke, heals and scales"),
+        };
+        println!("passed: {passed} passed, 0 failed");
         Ok(())
     })
     .await
@@ -179,6 +195,56 @@ async fn comes_back(testbed: &HostedTestbed, pod: &Pod, force: bool) -> Result<D
     let took = begun.elapsed();
     tokio::time::sleep(Duration::from_secs(2)).await;
     Ok(took)
+}
+
+/// One pod becomes three, takes another version of k0s, and is one again.
+async fn scales_and_updates(testbed: &HostedTestbed) -> Result<()> {
+    println!("== a plane grows, takes another version, and shrinks");
+    step("image of another version", testbed.import_another_k0s(ANOTHER)).await?;
+    let cluster = testbed.cluster("scales")?;
+    quickstart::create(testbed, &cluster).await?;
+    let kubeconfig = cluster.kubeconfig().await?.context("no kubeconfig")?;
+    for (what, replicas, version) in [
+        ("grows", 3, k0s::VERSION),
+        ("updates", 3, ANOTHER),
+        ("shrinks", 1, ANOTHER),
+    ] {
+        let becomes = becomes(testbed, &cluster, replicas, version);
+        let (took, _) = under_load(&kubeconfig, what, becomes).await?;
+        println!("{what}: {replicas} with {version} after {}", seconds(took));
+    }
+    delete(testbed, &cluster).await
+}
+
+/// Asks for so many pods of this version, and waits until they are there, with as many members of etcd, and nothing else is.
+async fn becomes(
+    testbed: &HostedTestbed,
+    cluster: &WorkloadCluster<'_>,
+    replicas: usize,
+    version: &str,
+) -> Result<Duration> {
+    let planes: Api<K0smotronControlPlane> = Api::namespaced(testbed.plane.client()?, &cluster.namespace);
+    let change = Patch::Merge(json!({"spec": {"replicas": replicas, "version": version}}));
+    let image = catalog::k0s_image(version);
+    let begun = Instant::now();
+    planes
+        .patch(&cluster.name, &PatchParams::default(), &change)
+        .await?;
+    cluster
+        .until("pods as asked for", LIMIT, POLL, || async {
+            let pods = pods(testbed, cluster).await?;
+            let runs = |pod: &&Pod| {
+                let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+                let mut images = containers.filter_map(|container| container.image.as_ref());
+                images.any(|found| *found == image)
+            };
+            let as_asked = pods.len() == 2 * replicas
+                && pods.iter().filter(runs).count() == replicas
+                && pods.iter().all(is_ready);
+            Ok(as_asked.then_some(()))
+        })
+        .await?;
+    Ok(begun.elapsed())
 }
 
 fn is_ready(pod: &Pod) -> bool {

@@ -31,7 +31,7 @@ pub async fn run(name: &str, scenario: Option<&str>) -> Result<()> {
         ("smoke", None) => smoke().await,
         ("hosted-smoke", None) => hosted::smoke().await,
         ("machines", None) => machines::all().await,
-        ("hosted", None) => hosted::all().await,
+        ("hosted", scenario) => hosted::run(scenario).await,
         ("control-plane", scenario) => control_plane::run(scenario).await,
         (_, Some(scenario)) => bail!("suite {name:?} has no scenario {scenario:?}"),
         _ => bail!(
