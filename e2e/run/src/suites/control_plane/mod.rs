@@ -12,6 +12,7 @@ mod large;
 mod losses;
 pub mod plane;
 mod plans;
+mod shared_store;
 mod standing;
 mod take_over;
 
@@ -51,7 +52,7 @@ pub async fn smoke(testbed: &Testbed, hosts: &[&str]) -> Result<()> {
 }
 
 /// In the order in which they run, with what each is about.
-const SCENARIOS: [(&str, &str); 13] = [
+const SCENARIOS: [(&str, &str); 14] = [
     (
         "smoke",
         "three controllers come up, are replaced on their own hosts, and go",
@@ -67,6 +68,10 @@ const SCENARIOS: [(&str, &str); 13] = [
     (
         "kine_in_place",
         "k0s updates itself on a single controller without etcd",
+    ),
+    (
+        "shared_store",
+        "three controllers on an etcd elsewhere are replaced, and one stays",
     ),
     (
         "plans",
@@ -137,6 +142,7 @@ pub async fn run(scenario: Option<&str>) -> Result<()> {
                 "scales_and_rolls" => scales_and_rolls(testbed).await?,
                 "rolls_in_place" => in_place::rolls(testbed, &HOSTS[..3]).await?,
                 "kine_in_place" => in_place::a_single_one(testbed, HOSTS[0]).await?,
+                "shared_store" => shared_store::is_enough(testbed, &HOSTS[..3], HOSTS[3]).await?,
                 "plans" => plans::of_others(testbed, &HOSTS[..3]).await?,
                 "faults" => faults::pass(testbed, &HOSTS[..3]).await?,
                 TAKE_OVER => take_over::goes_on_under_ours(testbed, &HOSTS).await?,

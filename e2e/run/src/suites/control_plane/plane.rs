@@ -214,7 +214,10 @@ impl<'a> ControlPlane<'a> {
             .until("a settled control plane", LIMIT, POLL, || async {
                 let plane = self.planes.get(&self.cluster.name).await?;
                 let status = plane.status.clone().unwrap_or_default();
-                let healthy = replicas == 1 || holds(&status, "EtcdClusterHealthy", "True");
+                let k0s = plane.spec.k0s_config_spec.k0s.as_ref();
+                let elsewhere = k0s.and_then(|k0s| k0s.pointer("/spec/storage/etcd/externalCluster"));
+                let memberless = replicas == 1 || elsewhere.is_some();
+                let healthy = memberless || holds(&status, "EtcdClusterHealthy", "True");
                 Ok((healthy && is_settled(&plane, wanted)).then_some(()))
             });
         settled.await?;
