@@ -7,7 +7,7 @@ use k0smotron_api::{
     bootstrap::v1beta2::K0sControllerConfig,
     capi::{Cluster, Machine},
     control_plane::v1beta2::K0sControlPlane,
-    names::{annotations, conditions::types, field_managers, finalizers, secrets as contract},
+    names::{annotations, conditions::types, field_managers, finalizers, labels, secrets as contract},
 };
 use k0smotron_runtime::{
     Context, apply,
@@ -232,21 +232,25 @@ async fn create_secret(api: &Api<Secret>, secret: &Secret) -> Result<(), Error> 
 }
 
 async fn write_kubeconfig(api: &Api<Secret>, write: KubeconfigWrite) -> Result<(), Error> {
-    match write {
-        KubeconfigWrite::Create(secret) => create_secret(api, &secret).await,
+    let (name, patch) = match write {
+        KubeconfigWrite::Create(secret) => return create_secret(api, &secret).await,
         KubeconfigWrite::Reissue { present, content } => {
-            let name = present.name_any();
             let content = ByteString(content.expose_secret().as_bytes().to_vec());
             let patch = json!({
                 "metadata": { "resourceVersion": present.resource_version() },
                 "data": { contract::VALUE: content },
             });
-            api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
-                .await
-                .map(drop)
-                .map_err(|source| Error::Secret { name, source })
+            (present.name_any(), patch)
         }
-    }
+        KubeconfigWrite::Label { name, cluster } => {
+            let patch = json!({ "metadata": { "labels": { labels::CLUSTER_NAME: cluster } } });
+            (name, patch)
+        }
+    };
+    api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map(drop)
+        .map_err(|source| Error::Secret { name, source })
 }
 
 /// Creates a Machine and all that belongs to it: the Machine last, because from then on others act on it.

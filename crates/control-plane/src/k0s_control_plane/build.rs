@@ -172,7 +172,7 @@ fn build_live(inputs: &Inputs, observed: &Observed, live: &Live) -> Result<Built
     let authorities = certificates::generate(inputs, cluster, &live.generate)?;
     let kubeconfig = match live.issue_kubeconfig {
         true => Some(certificates::kubeconfig(inputs, cluster, &authorities)?),
-        false => None,
+        false => certificates::label(inputs, cluster),
     };
     // Of a cluster that goes nothing is kept as it was, the hooks least of all.
     let kept = || inputs.staying().filter(|_| !observed.goes);

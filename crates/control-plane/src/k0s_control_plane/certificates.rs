@@ -1,7 +1,10 @@
 //! The cluster's authorities and its administrator's kubeconfig, as Secrets of the contract (C13, C14). Pure but for
 //! the random keys.
 
-use k0smotron_api::{capi::Cluster, names::secrets as contract};
+use k0smotron_api::{
+    capi::Cluster,
+    names::{labels, secrets as contract},
+};
 use k0smotron_k0s::{
     kubeconfig,
     pki::{self, CertificateAuthority},
@@ -26,6 +29,19 @@ pub enum KubeconfigWrite {
         present: Box<Secret>,
         content: secrecy::SecretString,
     },
+    /// The Secret of this name is somebody else's and stays as it is, but for the label by which Cluster API sees it.
+    Label { name: String, cluster: String },
+}
+
+/// What a kubeconfig that others made lacks: adopted clusters bring theirs, and nothing else tells Cluster API of it.
+pub fn label(inputs: &Inputs, cluster: &Cluster) -> Option<KubeconfigWrite> {
+    let present = inputs.kubeconfig.as_ref()?;
+    let cluster = cluster.name_any();
+    let labelled = present.labels().get(labels::CLUSTER_NAME) == Some(&cluster);
+    (!labelled).then(|| KubeconfigWrite::Label {
+        name: present.name_any(),
+        cluster,
+    })
 }
 
 /// Secrets with new authorities, controlled by the control plane.

@@ -544,4 +544,12 @@ fn a_kubeconfig_of_the_users_is_theirs() {
         ),
     );
     assert!(built(&supplied).kubeconfig.is_none());
+
+    // Cluster API sees no Secret without this label.
+    supplied.kubeconfig.as_mut().unwrap().metadata.labels = None;
+    let Some(super::certificates::KubeconfigWrite::Label { name, cluster }) = built(&supplied).kubeconfig
+    else {
+        panic!("it is not labelled");
+    };
+    assert_eq!((name.as_str(), cluster.as_str()), ("demo-kubeconfig", "demo"));
 }
