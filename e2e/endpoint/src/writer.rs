@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client, Config, ResourceExt};
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// A write without an answer by then was not acknowledged, whatever has become of it.
@@ -31,6 +31,8 @@ pub struct Written {
     acknowledged: BTreeMap<String, String>,
     /// Writes that failed or were not answered: they may or may not be there.
     pub failed: usize,
+    /// What they said, each text once.
+    pub errors: Vec<String>,
 }
 
 impl Writer {
@@ -52,6 +54,7 @@ impl Writer {
             run: run.to_owned(),
             acknowledged: BTreeMap::new(),
             failed: 0,
+            errors: Vec::new(),
         };
         let pause = Duration::from_secs(1) / per_second.max(1);
         Ok(Self {
@@ -123,7 +126,7 @@ async fn write(
             _ = &mut ended => break,
             _ = ticks.tick() => {}
             Some(result) = writes.join_next() => {
-                written.count(result.unwrap_or_default());
+                written.count(result);
                 continue;
             }
         }
@@ -132,22 +135,33 @@ async fn write(
         number += 1;
     }
     while let Some(result) = writes.join_next().await {
-        written.count(result.unwrap_or_default());
+        written.count(result);
     }
     written
 }
 
 impl Written {
-    fn count(&mut self, acknowledged: Option<(String, String)>) {
-        match acknowledged {
-            Some((name, content)) => drop(self.acknowledged.insert(name, content)),
-            None => self.failed += 1,
+    fn count(&mut self, result: Result<Answer, JoinError>) {
+        let text = match result {
+            Ok(Ok((name, content))) => {
+                self.acknowledged.insert(name, content);
+                return;
+            }
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(error) => error.to_string(),
+        };
+        self.failed += 1;
+        if !self.errors.contains(&text) {
+            self.errors.push(text);
         }
     }
 }
 
-/// Name and content, if the creation was acknowledged.
-async fn create(api: Api<ConfigMap>, run: String, name: String, content: String) -> Option<(String, String)> {
+/// Name and content of what was acknowledged.
+type Answer = Result<(String, String)>;
+
+/// Creates an object, once.
+async fn create(api: Api<ConfigMap>, run: String, name: String, content: String) -> Answer {
     let object = ConfigMap {
         metadata: ObjectMeta {
             name: Some(name.clone()),
@@ -157,6 +171,8 @@ async fn create(api: Api<ConfigMap>, run: String, name: String, content: String)
         data: Some(BTreeMap::from([("content".to_owned(), content.clone())])),
         ..ConfigMap::default()
     };
-    let created = timeout(DEADLINE, api.create(&PostParams::default(), &object)).await;
-    matches!(created, Ok(Ok(_))).then_some((name, content))
+    timeout(DEADLINE, api.create(&PostParams::default(), &object))
+        .await
+        .context("no answer in time")??;
+    Ok((name, content))
 }
