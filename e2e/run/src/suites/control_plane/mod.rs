@@ -108,7 +108,7 @@ const SCENARIOS: [(&str, &str); 14] = [
     ),
 ];
 /// Not a part of the whole suite yet: they have not passed on machines.
-const BY_NAME: [&str; 4] = ["large", "cloud", "class", "adoption"];
+const BY_NAME: [&str; 2] = ["large", "cloud"];
 /// Only where there is somebody to take over from, or where it is asked for.
 const TAKE_OVER: &str = "take_over";
 
