@@ -20,6 +20,7 @@
 //! | [`definitions`], [`migration`] | which CustomResourceDefinitions change, and what older versions have stored |
 
 pub mod absence;
+pub mod answers;
 pub mod apply;
 pub mod conditions;
 pub mod context;

@@ -1,6 +1,7 @@
 //! What the decision rests on: plain facts, without a client and without whole objects, so that a model checker can
 //! make a million of them. [`super::fetch`] reads them from the world.
 
+pub use k0smotron_runtime::answers::Answer;
 use std::collections::BTreeMap;
 
 pub use k0smotron_api::control_plane::refusals::{Refusal, RefusalKind};
@@ -62,17 +63,6 @@ pub enum Owner {
     /// Named by the owner reference, and not there.
     Missing(String),
     Found,
-}
-
-/// What the API server said when it was last asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Not asked yet by this process.
-    NotAsked,
-    /// It answered; the UID of the `kube-system` namespace names the cluster.
-    Yes { cluster_uid: String },
-    /// It did not, for this reason.
-    No(String),
 }
 
 /// One control plane Machine.

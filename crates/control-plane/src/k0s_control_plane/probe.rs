@@ -14,7 +14,10 @@ use std::{
 
 use futures::{Stream, stream};
 use k0smotron_api::control_plane::v1beta2::K0sControlPlane;
-use k0smotron_runtime::workload::{ClusterKey, Dialer};
+use k0smotron_runtime::{
+    answers::{Answer, Course},
+    workload::{ClusterKey, Dialer},
+};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::{
@@ -23,26 +26,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{
-    observed::Answer,
-    survey::{Places, Survey, survey},
-};
+use super::survey::{Places, Survey, survey};
 
-/// How often an API server is asked that does not answer yet, and after [`PATIENCE`].
-const EAGER: Duration = Duration::from_millis(250);
-const PATIENT: Duration = Duration::from_secs(1);
-/// A host that was not up by then is not asked four times a second any more.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// How often one is asked that does answer.
-const LIVENESS: Duration = Duration::from_secs(5);
-/// How long an answer may take. One that is awaited is asked again soon; one that answered before may be busy.
-const AWAITED_TIMEOUT: Duration = Duration::from_millis(1500);
-const LIVENESS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the members are looked at while something changes.
 const CLOSE: Duration = Duration::from_millis(750);
-/// Failures in a row after which an API server that answered counts as away: away is told within 20 s.
-const FAILURES: u32 = 2;
-
 /// The probes of all control planes. Cheap to clone; they end with the last clone.
 #[derive(Clone)]
 pub struct Probes(Arc<Inner>);
@@ -159,7 +146,7 @@ impl Probes {
         let reference = ObjectRef::from_obj(plane);
         let (dialer, slot) = (self.0.dialer.clone(), key.clone());
         let task = tokio::spawn(async move {
-            let mut course = Course::new();
+            let mut course = Course::default();
             loop {
                 let heard = ask(&dialer, &cluster, course.timeout()).await;
                 if heard.refused {
@@ -169,7 +156,7 @@ impl Probes {
                 let answers = heard.result.is_ok();
                 let changed = course.hear(heard.result);
                 let Some(inner) = weak.upgrade() else { return };
-                let places = inner.set_answer(&slot, &course.answer);
+                let places = inner.set_answer(&slot, course.answer());
                 if changed {
                     // Nobody listening means that the controller is going down.
                     let _ = inner.changed.send(reference.clone());
@@ -258,66 +245,6 @@ fn key(plane: &K0sControlPlane) -> String {
         .unwrap_or_else(|| format!("{}/{}", plane.namespace().unwrap_or_default(), plane.name_any()))
 }
 
-/// The course of one probe: what is believed, and how soon to ask again. Pure but for the clock.
-struct Course {
-    answer: Answer,
-    failures: u32,
-    begun: Instant,
-}
-
-impl Course {
-    fn new() -> Self {
-        Self {
-            answer: Answer::NotAsked,
-            failures: 0,
-            begun: Instant::now(),
-        }
-    }
-
-    /// Takes in a result. Returns whether that changes what is believed.
-    fn hear(&mut self, result: Result<String, String>) -> bool {
-        let answer = match result {
-            Ok(cluster_uid) => {
-                self.failures = 0;
-                Answer::Yes { cluster_uid }
-            }
-            Err(reason) => {
-                self.failures = self.failures.saturating_add(1);
-                match &self.answer {
-                    // One lost answer is not an outage.
-                    Answer::Yes { .. } if self.failures < FAILURES => return false,
-                    // The texts of failed connections vary from try to try; the first one stands.
-                    Answer::No(_) => return false,
-                    Answer::Yes { .. } => {
-                        self.begun = Instant::now();
-                        Answer::No(reason)
-                    }
-                    Answer::NotAsked => Answer::No(reason),
-                }
-            }
-        };
-        let changed = answer != self.answer;
-        self.answer = answer;
-        changed
-    }
-
-    fn timeout(&self) -> Duration {
-        match self.answer {
-            Answer::Yes { .. } => LIVENESS_TIMEOUT,
-            Answer::No(_) | Answer::NotAsked => AWAITED_TIMEOUT,
-        }
-    }
-
-    fn wait(&self) -> Duration {
-        match self.answer {
-            Answer::Yes { .. } if self.failures == 0 => LIVENESS,
-            Answer::Yes { .. } => PATIENT,
-            Answer::No(_) | Answer::NotAsked if self.begun.elapsed() < PATIENCE => EAGER,
-            Answer::No(_) | Answer::NotAsked => PATIENT,
-        }
-    }
-}
-
 /// What came of asking once.
 struct Heard {
     /// UID of the `kube-system` namespace, or why there is none.
@@ -351,48 +278,5 @@ async fn ask(dialer: &Dialer, cluster: &ClusterKey, limit: Duration) -> Heard {
         },
         Ok(Err(_)) => failed("no connection to it can be made".to_owned()),
         Err(_) => failed("it does not answer in time".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn yes() -> Result<String, String> {
-        Ok("uid".to_owned())
-    }
-
-    fn no(text: &str) -> Result<String, String> {
-        Err(text.to_owned())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_awaited_server_is_asked_often_and_one_that_is_up_slowly() {
-        let mut course = Course::new();
-        assert!(course.hear(no("refused")));
-        assert_eq!(course.wait(), EAGER);
-        assert!(!course.hear(no("another text")), "varying texts are no news");
-        assert!(course.hear(yes()));
-        assert_eq!(course.wait(), LIVENESS);
-        assert!(!course.hear(yes()), "the same answer is no news");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_lost_answer_is_no_outage_and_two_are() {
-        let mut course = Course::new();
-        course.hear(yes());
-        assert!(!course.hear(no("lost")));
-        assert_eq!(course.wait(), PATIENT);
-        assert!(course.hear(no("lost")));
-        assert_eq!(course.answer, Answer::No("lost".to_owned()));
-        assert_eq!(course.wait(), EAGER);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn patience_comes_with_time() {
-        let mut course = Course::new();
-        course.hear(no("refused"));
-        tokio::time::advance(PATIENCE).await;
-        assert_eq!(course.wait(), PATIENT);
     }
 }

@@ -11,7 +11,9 @@ use std::{
 
 use futures::{Stream, stream};
 use k0smotron_api::k0smotron::v1beta2::Cluster;
+pub use k0smotron_runtime::answers::Answer;
 use k0smotron_runtime::{
+    answers::{Course, EAGER, PATIENT},
     controller::chain,
     dial::{Consistency, Dialer, EtcdClient, EtcdMember, EtcdTls, Target},
 };
@@ -20,35 +22,13 @@ use kube::{Api, Client, ResourceExt, config::Kubeconfig, runtime::reflector::Obj
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
-    time::{Instant, timeout},
+    time::timeout,
 };
 
-/// How often is asked who does not answer yet, and after [`PATIENCE`].
-const EAGER: Duration = Duration::from_millis(250);
-const PATIENT: Duration = Duration::from_secs(1);
-/// A control plane that was not up by then is not asked four times a second any more.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// How often is asked who does answer.
-const CALM: Duration = Duration::from_secs(5);
 /// How often etcd is asked that has all its members.
 const STEADY: Duration = Duration::from_secs(30);
-/// How long an answer may take.
-const AWAITED_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long an answer of etcd may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Failures in a row after which an API server that answered counts as away: away is told within 20 s.
-const FAILURES: u32 = 2;
-
-/// What an API server said last.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Answer {
-    #[default]
-    NotAsked,
-    /// It answers; UID of its `kube-system` namespace, by which clusters are told apart.
-    Yes {
-        uid: String,
-    },
-    No(String),
-}
 
 /// What etcd said last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,7 +245,7 @@ async fn pause<T>(asked: &mut watch::Receiver<Option<T>>, wait: Duration) -> boo
 }
 
 async fn watch_api(mut asked: watch::Receiver<Option<AskApi>>, dialer: Dialer, reporter: Reporter) {
-    let mut course = Course::new();
+    let mut course = Course::default();
     let mut connected: Option<(AskApi, Client)> = None;
     loop {
         let Some(ask) = asked.borrow_and_update().clone() else {
@@ -287,7 +267,7 @@ async fn watch_api(mut asked: watch::Receiver<Option<AskApi>>, dialer: Dialer, r
         let client = client.ok().filter(|_| heard.is_ok());
         connected = client.clone().map(|client| (ask, client));
         let changed = course.hear(heard);
-        let answer = course.answer.clone();
+        let answer = course.answer().clone();
         reporter.report(|running| {
             running.client = client;
             running.answer = answer;
@@ -400,93 +380,4 @@ async fn ask_etcd(client: &EtcdClient) -> Result<Survey, String> {
         members,
         leader: Some(status.leader).filter(|leader| *leader != 0),
     })
-}
-
-/// The course of one probe of an API server: what is believed, and how soon to ask again. Pure but for the clock.
-struct Course {
-    answer: Answer,
-    failures: u32,
-    begun: Instant,
-}
-
-impl Course {
-    fn new() -> Self {
-        Self {
-            answer: Answer::NotAsked,
-            failures: 0,
-            begun: Instant::now(),
-        }
-    }
-
-    /// Takes in what was heard. Returns whether that changes what is believed.
-    fn hear(&mut self, heard: Result<String, String>) -> bool {
-        let answer = match (heard, &self.answer) {
-            (Ok(uid), _) => {
-                self.failures = 0;
-                Answer::Yes { uid }
-            }
-            // The texts of failed connections vary from try to try; the first one stands.
-            (Err(_), Answer::No(_)) => return false,
-            (Err(reason), Answer::NotAsked) => Answer::No(reason),
-            (Err(reason), Answer::Yes { .. }) => {
-                self.failures += 1;
-                // One lost answer is not an outage.
-                if self.failures < FAILURES {
-                    return false;
-                }
-                self.begun = Instant::now();
-                Answer::No(reason)
-            }
-        };
-        let changed = answer != self.answer;
-        self.answer = answer;
-        changed
-    }
-
-    fn timeout(&self) -> Duration {
-        match self.answer {
-            Answer::Yes { .. } => ANSWER_TIMEOUT,
-            Answer::No(_) | Answer::NotAsked => AWAITED_TIMEOUT,
-        }
-    }
-
-    fn wait(&self) -> Duration {
-        match self.answer {
-            Answer::Yes { .. } if self.failures == 0 => CALM,
-            Answer::Yes { .. } => PATIENT,
-            Answer::No(_) | Answer::NotAsked if self.begun.elapsed() < PATIENCE => EAGER,
-            Answer::No(_) | Answer::NotAsked => PATIENT,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn yes() -> Result<String, String> {
-        Ok("uid".to_owned())
-    }
-
-    fn no(text: &str) -> Result<String, String> {
-        Err(text.to_owned())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn away_is_told_within_twenty_seconds_and_back_within_five() {
-        let mut course = Course::new();
-        assert!(course.hear(no("refused")));
-        assert!(!course.hear(no("another text")), "varying texts are no news");
-        assert!(course.hear(yes()));
-        assert!(!course.hear(yes()), "the same answer is no news");
-        // It goes away right after an answer.
-        let mut told = course.wait() + course.timeout();
-        assert!(!course.hear(no("lost")), "one lost answer is no outage");
-        told += course.wait() + course.timeout();
-        assert!(course.hear(no("lost")));
-        assert!(told <= Duration::from_secs(20), "{told:?}");
-        assert!(course.wait() + course.timeout() <= Duration::from_secs(5));
-        tokio::time::advance(PATIENCE).await;
-        assert!(course.wait() + course.timeout() <= Duration::from_secs(5));
-    }
 }

@@ -124,7 +124,9 @@ fn inputs(plane: &str) -> Inputs {
         claims: Vec::new(),
         secrets,
         nodes: Arc::default(),
-        answer: Answer::Yes { uid: "w".to_owned() },
+        answer: Answer::Yes {
+            cluster_uid: "w".to_owned(),
+        },
         survey: None,
         now: now(),
     };
