@@ -19,6 +19,8 @@ const ETCD: &str = "quay.io/k0sproject/etcd:v3.7.1";
 const K0S: &str = "quay.io/k0sproject/k0s";
 /// As released; clusterctl is given manifests that say so.
 const CLUSTER_API_CORE: &str = "registry.k8s.io/cluster-api/cluster-api-controller";
+/// No release of anything: it is made here.
+pub const OTHER_OPERATOR: &str = "k0smotron.io/other-operator:tested";
 
 const NOBODY: &str = "65532:65532";
 /// The published k0s image's has preparations for nested containers, which a control plane does not need.
@@ -118,11 +120,23 @@ pub fn k0s_image(version: &str) -> String {
     format!("{K0S}:{}", version.replace('+', "-"))
 }
 
+/// Another operator that serves the same API: a static program, at the path that our Deployments name.
+///
+/// # Errors
+/// The binary cannot be read.
+pub fn other_operator(binary: &Path) -> Result<Image> {
+    of_program(OTHER_OPERATOR, binary, "/manager")
+}
+
 /// An image of one static program.
 fn single(name: &str, component: Component, binary: &str, path: &str) -> Result<Image> {
+    of_program(name, &ensure(component)?.join(binary), path)
+}
+
+fn of_program(name: &str, binary: &Path, path: &str) -> Result<Image> {
     let layer = LayerBuilder::new()
         .directory("tmp", 0o1777)
-        .file(path, 0o755, &ensure(component)?.join(binary))
+        .file(path, 0o755, binary)
         .build(Encoding::Plain)?;
     Ok(Image {
         name: name.to_owned(),

@@ -1,15 +1,14 @@
-//! How a control plane's etcd is, in words, and what keeps pods from running. Pure.
+//! How a control plane's etcd is, in words. Pure.
 
 use k0smotron_api::names::{
     conditions::{reasons, types},
     hosted::reasons as hosted_reasons,
 };
 use k0smotron_runtime::conditions::Conditions;
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 
 use super::{
     fetch::Inputs,
+    hindrances::hindrances,
     membership::{Plan, Step as Change, Wait, Why},
     observed::Observed,
     probe::Survey,
@@ -98,35 +97,4 @@ pub fn say(inputs: &Inputs, observed: &Observed, plan: Option<&Plan>, conditions
             conditions,
         ),
     }
-}
-
-/// What keeps pods from running, in the words of the scheduler and the kubelet.
-pub fn hindrances(inputs: &Inputs) -> Vec<String> {
-    inputs.pods.iter().filter_map(hindrance).collect()
-}
-
-/// Why a pod does not run, if that is known.
-fn hindrance(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let name = pod.name_any();
-    let mut conditions = status.conditions.iter().flatten();
-    let unscheduled = conditions.find(|it| it.type_ == "PodScheduled" && it.status == "False");
-    if let Some(condition) = unscheduled {
-        let message = condition.message.clone().unwrap_or_default();
-        return Some(format!("* Pod {name} finds no node: {message}"));
-    }
-    let containers = status
-        .init_container_statuses
-        .iter()
-        .chain(&status.container_statuses)
-        .flatten();
-    let waiting = |reason: &str| !["ContainerCreating", "PodInitializing"].contains(&reason);
-    containers
-        .filter_map(|container| Some((container, container.state.as_ref()?.waiting.as_ref()?)))
-        .find(|(_, state)| state.reason.as_deref().is_some_and(waiting))
-        .map(|(container, state)| {
-            let reason = state.reason.clone().unwrap_or_default();
-            let message = state.message.clone().unwrap_or_default();
-            format!("* Pod {name}, container {}: {reason} {message}", container.name)
-        })
 }

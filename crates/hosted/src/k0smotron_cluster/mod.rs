@@ -25,6 +25,7 @@ mod etcd_health;
 mod fetch;
 mod flags;
 mod growth;
+mod hindrances;
 mod live_config;
 mod members;
 pub mod membership;

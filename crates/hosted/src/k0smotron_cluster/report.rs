@@ -27,6 +27,7 @@ use super::{
     decide::{Leave, Live, Pods, Step, Waits},
     etcd_health,
     fetch::Inputs,
+    hindrances::hindrances,
     observed::{Kubeconfig, Observed, is_ready},
     probe::Answer,
 };
@@ -263,7 +264,7 @@ impl View<'_> {
             }
             (Answer::No(reason), _) => {
                 let lines = std::iter::once(format!("the API server does not answer: {reason}"));
-                let lines: Vec<_> = lines.chain(etcd_health::hindrances(self.inputs)).collect();
+                let lines: Vec<_> = lines.chain(hindrances(self.inputs)).collect();
                 conditions.set_false(type_, reasons::CONNECTION_DOWN, lines.join("\n"));
             }
         }

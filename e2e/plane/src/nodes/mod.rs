@@ -7,6 +7,7 @@
 
 mod install;
 mod node;
+mod other_operator;
 
 use std::fs;
 use std::net::Ipv4Addr;

@@ -192,6 +192,7 @@ fn pod(plane: &Cluster, names: &Names, facts: &Facts, etcd: &EtcdSpec) -> Value 
         "imagePullPolicy": "IfNotPresent",
         "command": ["/bin/bash", "-c", AWAITS],
         "env": environment(&names.etcd_client()),
+        "terminationMessagePolicy": pods::LAST_WORDS,
         "securityContext": rights,
         "volumeMounts": mounts,
     });
@@ -202,6 +203,7 @@ fn pod(plane: &Cluster, names: &Names, facts: &Facts, etcd: &EtcdSpec) -> Value 
         "command": ["etcd"],
         "args": arguments(facts, etcd),
         "env": environment(&names.etcd()),
+        "terminationMessagePolicy": pods::LAST_WORDS,
         "ports": [
             {"name": "client", "containerPort": ETCD_CLIENT, "protocol": "TCP"},
             {"name": "peer", "containerPort": ETCD_PEER, "protocol": "TCP"},

@@ -270,6 +270,7 @@ fn pod(plane: &Cluster, names: &Names, configuration: &Value) -> Value {
         ],
         // Clients are sent elsewhere before the API server ends.
         "lifecycle": {"preStop": {"sleep": {"seconds": 3}}},
+        "terminationMessagePolicy": pods::LAST_WORDS,
         "securityContext": rights,
         "volumeMounts": all,
     });
@@ -294,6 +295,7 @@ fn pod(plane: &Cluster, names: &Names, configuration: &Value) -> Value {
             "image": image,
             "imagePullPolicy": "IfNotPresent",
             "command": copy,
+            "terminationMessagePolicy": pods::LAST_WORDS,
             "securityContext": rights,
             "volumeMounts": [
                 {"name": "certs", "mountPath": KEYS, "readOnly": true},

@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 
 use crate::k0smotron_cluster::names::Labels;
 
+/// What a program says last is kept in its pod's status, so that it can be told why one does not run without its log.
+pub const LAST_WORDS: &str = "FallbackToLogsOnError";
+
 /// A pod's spec without containers and volumes. `apart` selects the pods that it keeps apart from; `context` are the rights
 /// that it has by default.
 pub fn spec(plane: &Cluster, apart: &Labels, context: Value) -> Map<String, Value> {

@@ -13,7 +13,7 @@ mod losses;
 pub mod plane;
 mod plans;
 mod shared_store;
-mod standing;
+pub mod standing;
 mod take_over;
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,9 @@
 //! Control planes in pods: one comes up, its worker is reached through konnectivity, and all of it goes; its pods are
 //! killed, become more, others and fewer again, under a writer.
 
+mod members;
+mod take_over;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -49,12 +52,23 @@ pub async fn run(scenario: Option<&str>) -> Result<()> {
                 comes_up_and_goes(testbed).await?;
                 heals(testbed).await?;
                 scales_and_updates(testbed).await?;
-                3
+                members::are_lost(testbed).await?;
+                if testbed::other_operator().is_some() {
+                    take_over::goes_on_under_ours(testbed).await?;
+                    5
+                } else {
+                    4
+                }
             }
             Some("smoke") => comes_up_and_goes(testbed).await.map(|()| 1)?,
             Some("heals") => heals(testbed).await.map(|()| 1)?,
+            Some("members") => members::are_lost(testbed).await.map(|()| 1)?,
             Some("scales") => scales_and_updates(testbed).await.map(|()| 1)?,
-            Some(other) => bail!("suite hosted has no scenario {other:?}; there are smoke, heals and scales"),
+            Some("take_over") => take_over::goes_on_under_ours(testbed).await.map(|()| 1)?,
+            Some(other) => bail!(
+                "suite hosted has no scenario {other:?}; there are smoke, heals, scales, members and, with \
+                 UPSTREAM_OPERATOR, take_over"
+            ),
         };
         println!("passed: {passed} passed, 0 failed");
         Ok(())
