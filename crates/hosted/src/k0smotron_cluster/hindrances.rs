@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn of(status: &str) -> Option<String> {
-        let yaml = format!("{{metadata: {{name: kmc-basic-0}}, status: {status}}}");
+        let yaml = format!("metadata: {{name: kmc-basic-0}}\nstatus: {status}");
         hindrance(&serde_yaml::from_str(&yaml).unwrap())
     }
 

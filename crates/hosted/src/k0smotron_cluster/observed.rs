@@ -110,9 +110,7 @@ pub fn observe(inputs: &Inputs) -> Observed {
     let external_address = address::external(&plane.spec, service.as_ref(), &inputs.nodes, before);
     let facts = Facts {
         service_addresses: service.as_ref().map(addresses).unwrap_or_default(),
-        ipv6: etcd_client
-            .as_ref()
-            .is_some_and(|service| addresses(service).iter().any(|address| address.contains(':'))),
+        etcd_addresses: etcd_client.as_ref().map(addresses).unwrap_or_default(),
         authorities: authorities(inputs, &Authority::ALL),
         etcd_authority: authorities(inputs, &[Authority::Etcd]),
         external_address,

@@ -265,7 +265,8 @@ fn health(path: &str, period: i64, timeout: i64, failures: i64) -> Value {
 
 /// The user's come after ours, so that they win; the data directory is not theirs to choose.
 fn arguments(facts: &Facts, etcd: &EtcdSpec) -> Vec<String> {
-    let any = if facts.ipv6 { "[::]" } else { "0.0.0.0" };
+    let ipv6 = facts.etcd_addresses.iter().any(|address| address.contains(':'));
+    let any = if ipv6 { "[::]" } else { "0.0.0.0" };
     let own = [
         "--name=$(POD_NAME)".to_owned(),
         format!("--listen-peer-urls=https://{any}:{ETCD_PEER}"),

@@ -79,6 +79,7 @@ pub fn inputs(plane: &Cluster, facts: &Facts, configuration: &Value) -> String {
         "annotations": annotations(plane),
         "secrets": references,
         "authorities": facts.authorities,
+        "etcd": facts.etcd_addresses,
     })))
 }
 
@@ -120,7 +121,7 @@ pub fn stateful_set(
     of_pods.insert(hosted::INPUTS.to_owned(), inputs);
     let template = json!({
         "metadata": {"labels": with_component(labels, Component::ControlPlane), "annotations": of_pods},
-        "spec": pod(plane, names, configuration),
+        "spec": pod(plane, names, facts, configuration),
     });
     let mut spec = json!({
         "replicas": replicas(plane),
@@ -206,7 +207,7 @@ pub fn image(plane: &Cluster) -> String {
     format!("{}:{tag}", plane.spec.image())
 }
 
-fn pod(plane: &Cluster, names: &Names, configuration: &Value) -> Value {
+fn pod(plane: &Cluster, names: &Names, facts: &Facts, configuration: &Value) -> Value {
     let image = image(plane);
     let data = data_volume(plane, names);
     let Volumes { mut volumes, mounts } = volumes(plane, names);
@@ -246,6 +247,7 @@ fn pod(plane: &Cluster, names: &Names, configuration: &Value) -> Value {
         (names::CLUSTER.to_owned(), names.cluster.clone()),
     ]);
     let mut spec = pods::spec(plane, &apart, context);
+    spec.insert("hostAliases".to_owned(), etcd_by_address(names, facts));
     let rights = pods::rights(
         plane,
         json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"], "add": CAPABILITIES}}),
@@ -306,6 +308,15 @@ fn pod(plane: &Cluster, names: &Names, configuration: &Value) -> Value {
     spec.insert("containers".to_owned(), json!([controller]));
     spec.insert("volumes".to_owned(), json!(volumes));
     Value::Object(spec)
+}
+
+/// Where etcd is, without a question to cluster DNS: that may be away when it is needed most, and for half a minute it knows
+/// the address of a former control plane of the same name, for which API servers wait in vain.
+fn etcd_by_address(names: &Names, facts: &Facts) -> Value {
+    let addresses = facts.etcd_addresses.iter();
+    addresses
+        .map(|address| json!({"ip": address, "hostnames": [names.etcd_client()]}))
+        .collect()
 }
 
 fn probe(controller: &mut Value, api_port: i64, arguments: &[String], configuration: &Value) {

@@ -77,8 +77,8 @@ pub struct Facts {
     pub external_address: Option<String>,
     /// Addresses of the Service in front of k0s.
     pub service_addresses: BTreeSet<String>,
-    /// Addresses of pods are of the sixth version.
-    pub ipv6: bool,
+    /// Addresses of the Service in front of etcd.
+    pub etcd_addresses: BTreeSet<String>,
     /// Digest of the certificates of the authorities, and of that of etcd alone.
     pub authorities: String,
     pub etcd_authority: String,

@@ -25,7 +25,7 @@ fn facts() -> Facts {
     Facts {
         external_address: Some("10.0.0.1".to_owned()),
         service_addresses: BTreeSet::from(["10.96.0.7".to_owned()]),
-        ipv6: false,
+        etcd_addresses: ["10.96.0.9".to_owned()].into(),
         authorities: "a1".to_owned(),
         etcd_authority: "e1".to_owned(),
     }

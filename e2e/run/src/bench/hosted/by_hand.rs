@@ -62,7 +62,8 @@ impl Objects {
     }
 }
 
-/// Without what the API server and its controllers have added.
+/// Without what the API server and its controllers have added. Services keep their addresses, which are free again by then:
+/// pods know them.
 fn written(object: DynamicObject, resource: &ApiResource) -> Value {
     let metadata = json!({
         "name": object.name_any(),
@@ -72,13 +73,6 @@ fn written(object: DynamicObject, resource: &ApiResource) -> Value {
     let mut data = object.data;
     if let Some(fields) = data.as_object_mut() {
         fields.remove("status");
-    }
-    if let Some(spec) = data.get_mut("spec").and_then(Value::as_object_mut) {
-        // A headless Service has asked for that itself.
-        if spec.get("clusterIP").is_some_and(|address| address != "None") {
-            spec.remove("clusterIP");
-            spec.remove("clusterIPs");
-        }
     }
     // A first member founds its cluster, which this one has done by now.
     if let Some(state) = data
