@@ -78,14 +78,15 @@ fn hosts() {
         "address: a, user: ops, useSudo: true, sshKeyRef: {name: key}, cleanUpCommands: []",
         "address: a, elevation: {method: sudo}, failureDomain: rack-1",
         "address: a, elevation: {method: none}",
+        "address: a, elevation: {method: doas}",
+        "address: a, elevation: {method: sudo, passwordRef: {name: a, key: b}}",
     ] {
         assert_eq!(machine(supported), [""; 0], "{supported}");
         assert_eq!(entry(supported), [""; 0], "{supported}");
     }
     let table = [
-        ("elevation: {method: doas}", "elevation.method: doas"),
         (
-            "elevation: {method: sudo, passwordRef: {name: a, key: b}}",
+            "elevation: {method: doas, passwordRef: {name: a, key: b}}",
             "elevation.passwordRef",
         ),
         (

@@ -83,17 +83,19 @@ pub enum Error {
         cause: String,
     },
 
-    /// The user may not become root without a password.
-    #[error(
-        "{user} at {address} cannot become root with sudo: {cause}; install sudo if it is missing and put the line `{user} ALL=(ALL) NOPASSWD: ALL` into a file under /etc/sudoers.d on the host, or log in as root"
-    )]
+    /// The user may not become root.
+    #[error("{user} at {address} cannot become root with {program}: {cause}; {remedy}")]
     ElevationRefused {
         /// `address:port`.
         address: String,
         /// Who logged in.
         user: String,
-        /// What sudo said.
+        /// "sudo" or "doas".
+        program: &'static str,
+        /// What the program said.
         cause: String,
+        /// What to change on the host.
+        remedy: String,
     },
 
     /// Something took longer than its caller wanted to wait.
@@ -172,6 +174,7 @@ impl Error {
             Self::HostKeyMismatch { .. } => "HostKeyChanged",
             Self::InvalidKey { .. } => "InvalidSSHKey",
             Self::AuthenticationFailed { .. } => "AuthenticationFailed",
+            Self::ElevationRefused { program: "doas", .. } => "DoasRefused",
             Self::ElevationRefused { .. } => "SudoRefused",
             Self::Deadline { .. } => "DeadlineExceeded",
             Self::Disconnected { .. } => "ConnectionLost",

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
 
-use crate::quote::join;
 use crate::transport::{Connection, Exec, ExitStatus, RawOutput};
 use crate::{Command, Elevation, Error, HostKey, HostKeyPolicy, Output, Target};
 
@@ -187,54 +186,48 @@ impl Session {
         name: &str,
         deadline: Duration,
     ) -> Result<RawOutput, Error> {
-        let (line, deadline) = match self.elevation {
-            // `exec`: one process less, and a signal that ends the command is seen as such.
-            Elevation::None => (format!("exec {}", join(words)), deadline),
-            Elevation::Sudo => {
-                let start = Instant::now();
-                let check = self
-                    .elevation_checked
-                    .get_or_try_init(|| self.check_elevation(deadline));
-                check.await?;
-                (
-                    format!("exec sudo -n -- {}", join(words)),
-                    deadline.saturating_sub(start.elapsed()),
-                )
-            }
-        };
+        let start = Instant::now();
+        if let Some(program) = self.elevation.program() {
+            self.elevation_checked
+                .get_or_try_init(|| self.check_elevation(program, deadline))
+                .await?;
+        }
         self.connection
             .exec(Exec {
-                line: &line,
-                stdin,
+                line: &self.elevation.line(words),
+                stdin: &self.elevation.input(stdin),
                 keep,
                 name,
-                deadline,
+                deadline: deadline.saturating_sub(start.elapsed()),
             })
             .await
     }
 
-    /// Asks once whether sudo lets us, since the exit status of `sudo -n -- command` does not tell a refusal
-    /// from a failed command.
-    async fn check_elevation(&self, deadline: Duration) -> Result<(), Error> {
-        let name = "becoming root with sudo";
-        let line = "exec sudo -n -- sh -c :";
+    /// Asks once whether we are let, since the exit status of `sudo -- command` does not tell a refusal from a
+    /// failed command.
+    async fn check_elevation(&self, program: &'static str, deadline: Duration) -> Result<(), Error> {
         let raw = self
             .connection
             .exec(Exec {
-                line,
-                stdin: b"",
+                line: &self.elevation.line(&["true"]),
+                stdin: &self.elevation.password_line(),
                 keep: KEPT_OUTPUT,
-                name,
+                name: &format!("becoming root with {program}"),
                 deadline,
             })
             .await?;
         match Output::from(raw) {
             output if output.success() => Ok(()),
-            output => Err(Error::ElevationRefused {
-                address: self.endpoint.clone(),
-                user: self.user.clone(),
-                cause: said(&output),
-            }),
+            output => {
+                let cause = said(&output);
+                Err(Error::ElevationRefused {
+                    address: self.endpoint.clone(),
+                    user: self.user.clone(),
+                    program,
+                    remedy: self.elevation.remedy(&self.user, &output.stderr),
+                    cause,
+                })
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use crate::HostKey;
+use crate::{Elevation, HostKey};
 
 /// One host and the way into it. `Debug` shows everything but the key.
 #[derive(Clone, Debug)]
@@ -47,21 +47,9 @@ impl Target {
         if self.user == "root" {
             Elevation::None
         } else {
-            self.elevation
+            self.elevation.clone()
         }
     }
-}
-
-/// How a command becomes root on the host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Elevation {
-    /// Commands run as the user who logged in.
-    #[default]
-    None,
-    /// `sudo -n`: never asks for a password; a host that wants one is refused with
-    /// [`Error::ElevationRefused`](crate::Error::ElevationRefused).
-    Sudo,
 }
 
 /// Which host keys are accepted. There is no policy that accepts any key without telling.
@@ -84,7 +72,7 @@ mod tests {
             port: 22,
             user: user.into(),
             key: "top secret".into(),
-            elevation: Elevation::Sudo,
+            elevation: Elevation::Sudo(None),
             host_keys: HostKeyPolicy::FirstUse,
         }
     }
@@ -102,11 +90,9 @@ mod tests {
 
     #[test]
     fn root_is_never_elevated() {
-        assert_eq!(target("10.0.0.1", "root").effective_elevation(), Elevation::None);
-        assert_eq!(
-            target("10.0.0.1", "debian").effective_elevation(),
-            Elevation::Sudo
-        );
+        let program = |user| target("10.0.0.1", user).effective_elevation().program();
+        assert_eq!(program("root"), None);
+        assert_eq!(program("debian"), Some("sudo"));
     }
 
     #[test]

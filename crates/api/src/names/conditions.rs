@@ -208,6 +208,10 @@ pub mod reasons {
     pub const COMMAND_TIMED_OUT: &str = "CommandTimedOut";
     /// The Secret with the SSH key does not exist or holds none.
     pub const SSH_KEY_NOT_FOUND: &str = "SSHKeyNotFound";
+    /// The Secret with the password for sudo does not exist or holds none.
+    pub const PASSWORD_NOT_FOUND: &str = "PasswordNotFound";
+    /// The password for sudo cannot be given to it.
+    pub const INVALID_PASSWORD: &str = "InvalidPassword";
     /// The SSH key cannot be read.
     pub const SSH_KEY_INVALID: &str = "SSHKeyInvalid";
     /// The bootstrap data cannot be read.

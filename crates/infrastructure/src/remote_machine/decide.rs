@@ -8,7 +8,7 @@ use k0smotron_api::{
     names::{
         annotations,
         conditions::reasons::{
-            CLUSTER_NOT_FOUND, HOST_IN_USE, MISSING_FIELDS, NO_FREE_HOST, SSH_KEY_NOT_FOUND, UNSUPPORTED,
+            CLUSTER_NOT_FOUND, HOST_IN_USE, MISSING_FIELDS, NO_FREE_HOST, UNSUPPORTED,
             WAITING_FOR_BOOTSTRAP_DATA, WAITING_FOR_CLUSTER_INFRASTRUCTURE_READY, WAITING_FOR_OWNER,
         },
         finalizers,
@@ -18,8 +18,9 @@ use k0smotron_api::{
 use kube::ResourceExt;
 
 use super::{
+    access,
     attempts::Next,
-    observed::{Data, Key, Observed},
+    observed::{Data, Observed},
     peers, plan,
 };
 use crate::{
@@ -234,7 +235,7 @@ fn provision(observed: &Observed) -> Step {
             ),
         ));
     }
-    if let Err(problem) = key(observed) {
+    if let Err(problem) = access::target(observed) {
         return Step::Refuse(problem);
     }
     if !claimed {
@@ -263,24 +264,6 @@ fn wanted_domain(observed: &Observed) -> Option<&str> {
         .and_then(|owner| owner.spec.failure_domain.as_deref())
         .or_else(own)
         .filter(|domain| !domain.is_empty())
-}
-
-fn key(observed: &Observed) -> Result<(), Problem> {
-    match &observed.key {
-        Key::Ready(_) => Ok(()),
-        Key::Unread => Err(Problem::lasting(
-            MISSING_FIELDS,
-            "spec.sshKeyRef is not set; name the Secret that has the SSH private key under its key value",
-        )),
-        Key::Missing(name) => Err(Problem::lasting(
-            SSH_KEY_NOT_FOUND,
-            format!("Secret {name} does not exist; make it, with the SSH private key under its key value"),
-        )),
-        Key::Empty(name) => Err(Problem::lasting(
-            SSH_KEY_NOT_FOUND,
-            format!("Secret {name} has no text under its key value, where the SSH private key is expected"),
-        )),
-    }
 }
 
 fn has_entry(observed: &Observed, name: &str) -> bool {
@@ -318,7 +301,7 @@ fn clean_up(observed: &Observed) -> Step {
         .is_some_and(|id| !id.is_empty());
     let is_claimed = machine.annotations().contains_key(annotations::INSTALL_ID);
     // The key of a host is kept before the first command runs there.
-    let was_there = is_provisioned || (is_claimed && plan::pinned_key(observed).is_some());
+    let was_there = is_provisioned || (is_claimed && access::pinned_key(observed).is_some());
     if !was_there && !observed.provisioning.running {
         return Step::Release { left: None };
     }
@@ -352,7 +335,7 @@ fn clean_up(observed: &Observed) -> Step {
             left: Some(Problem::lasting(MISSING_FIELDS, message)),
         };
     }
-    if let Err(problem) = key(observed) {
+    if let Err(problem) = access::target(observed) {
         // Whoever deletes everything at once deletes the key first; until the bound it may come back.
         return Step::RetryCleanUp { problem, after: left };
     }
@@ -383,8 +366,8 @@ fn out_of_time(observed: &Observed) -> Step {
         Some(last) => Step::Release {
             left: last.result.clone().err(),
         },
-        None => match key(observed) {
-            Ok(()) => Step::CleanUp { number: 0 },
+        None => match access::target(observed) {
+            Ok(_) => Step::CleanUp { number: 0 },
             Err(problem) => Step::Release { left: Some(problem) },
         },
     }

@@ -5,15 +5,17 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use k0smotron_api::infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine};
 use proptest::prelude::*;
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 use super::{
+    access::Secrets,
     attempts::{Ended, History},
     decide::{Step, decide},
-    observed::{Data, Key, Observed, Work},
+    observed::{Data, Observed, Work},
     plan,
 };
-use crate::host::{Problem, redact::Secrets, script::Bootstrap};
+use crate::host::{Problem, redact, script::Bootstrap};
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 
@@ -42,7 +44,7 @@ const CLAIMED: &str =
     "finalizers: [remotemachine.k0smotron.io/finalizer], annotations: {k0smotron.io/install-id: i}";
 const ADDRESS: &str = "address: 10.0.0.1, sshKeyRef: {name: key}";
 const PINNED: &str = "finalizers: [remotemachine.k0smotron.io/finalizer], annotations: {k0smotron.io/install-id: i, \
-                      k0smotron.io/ssh-host-key: 'SHA256:abc'}";
+                      k0smotron.io/ssh-host-key: 'SHA256:TY+7jF398fWZpqSN9qfhV9dMUBn4120LYmQ5l+sDElY'}";
 
 /// Everything is there for the machine to be set up.
 fn world(machine: Arc<RemoteMachine>) -> Observed {
@@ -55,7 +57,7 @@ fn world(machine: Arc<RemoteMachine>) -> Observed {
             files: Vec::new(),
             commands: vec!["true".into()],
         },
-        secrets: Secrets::default(),
+        secrets: redact::Secrets::default(),
         ignored: Vec::new(),
     };
     Observed {
@@ -70,10 +72,20 @@ fn world(machine: Arc<RemoteMachine>) -> Observed {
         others: Vec::new(),
         taken: BTreeSet::new(),
         data: Data::Ready(Arc::new(work)),
-        key: Key::Ready("key".into()),
+        secrets: secrets("key", "value", "key"),
         provisioning: History::default(),
         cleaning: History::default(),
     }
+}
+
+/// The one Secret, with one key.
+fn secrets(name: &str, key: &str, text: &str) -> Secrets {
+    let texts = [(key.to_owned(), SecretString::from(text))];
+    Secrets::from([(name.to_owned(), Some(texts.into()))])
+}
+
+fn no_key(world: &mut Observed) {
+    world.secrets.insert("key".to_owned(), None);
 }
 
 fn ended(observed: &Observed, seconds_ago: i64, result: Result<(), Problem>) -> History {
@@ -151,15 +163,11 @@ fn a_machine_goes_from_nothing_to_its_provider_id() {
         "refuse InvalidBootstrapData"
     );
     assert_eq!(with(&|o| o.machine = machine(HELD, "")), "refuse MissingFields");
-    assert_eq!(with(&|o| o.key = Key::Unread), "refuse MissingFields");
     assert_eq!(
-        with(&|o| o.key = Key::Missing("key".into())),
-        "refuse SSHKeyNotFound"
+        with(&|o| o.machine = machine(CLAIMED, "address: 10.0.0.1")),
+        "refuse MissingFields"
     );
-    assert_eq!(
-        with(&|o| o.key = Key::Empty("key".into())),
-        "refuse SSHKeyNotFound"
-    );
+    assert_eq!(with(&no_key), "refuse SSHKeyNotFound");
     assert_eq!(with(&|o| o.machine = machine(HELD, ADDRESS)), "claim -");
     assert_eq!(with(&|_| ()), "Provision { number: 0 }");
     assert_eq!(with(&|o| o.provisioning.running = true), "Provisioning");
@@ -181,7 +189,7 @@ fn a_mended_key_is_tried_at_once() {
     let mut world = world(machine(CLAIMED, ADDRESS));
     world.provisioning = ended(&world, 0, Err(Problem::lasting("AuthenticationFailed", "")));
     assert_eq!(decided(&world), "retry AuthenticationFailed 15s");
-    world.key = Key::Ready("another".into());
+    world.secrets = secrets("key", "value", "another");
     assert_eq!(decided(&world), "Provision { number: 0 }");
 }
 
@@ -193,7 +201,7 @@ fn a_machine_that_lost_its_status_is_not_set_up_again() {
         "address: 10.0.0.1, providerID: 'remote-machine://10.0.0.1:22'",
     ));
     world.data = Data::Missing("d".into());
-    world.key = Key::Missing("key".into());
+    no_key(&mut world);
     assert_eq!(decided(&world), "publish -");
 }
 
@@ -314,7 +322,7 @@ fn deletion_never_waits_for_what_is_missing() {
         let mut world = deleted(metadata, ADDRESS, 0);
         world.owner = None;
         world.cluster = None;
-        world.key = Key::Missing("key".into());
+        no_key(&mut world);
         world.data = Data::Unread;
         assert_eq!(decided(&world), "release clean", "nobody was on the host");
     }
@@ -322,11 +330,11 @@ fn deletion_never_waits_for_what_is_missing() {
     world.owner = None;
     world.cluster = None;
     assert_eq!(decided(&world), "CleanUp { number: 0 }");
-    world.key = Key::Missing("key".into());
+    no_key(&mut world);
     assert_eq!(decided(&world), "retry clean-up SSHKeyNotFound 60s");
     let mut late = deleted(PINNED, ADDRESS, 61);
     late.cluster = None;
-    late.key = Key::Missing("key".into());
+    no_key(&mut late);
     assert_eq!(decided(&late), "release SSHKeyNotFound");
 }
 
@@ -425,7 +433,7 @@ proptest! {
     ) {
         let mut metadata = Vec::new();
         if held { metadata.push("finalizers: [remotemachine.k0smotron.io/finalizer]".to_owned()); }
-        if claimed { metadata.push("annotations: {k0smotron.io/install-id: i, k0smotron.io/ssh-host-key: x}".to_owned()); }
+        if claimed { metadata.push("annotations: {k0smotron.io/install-id: i, k0smotron.io/ssh-host-key: 'SHA256:TY+7jF398fWZpqSN9qfhV9dMUBn4120LYmQ5l+sDElY'}".to_owned()); }
         if deleting { metadata.push("deletionTimestamp: '2026-01-01T00:55:00Z'".to_owned()); }
         let spec = if provisioned { format!("{ADDRESS}, providerID: x") } else { ADDRESS.to_owned() };
         let mut world = world(machine(&metadata.join(", "), &spec));
@@ -434,7 +442,7 @@ proptest! {
         match owner { 0 => world.owner = None, 1 => world.owner = Some(("m".into(), None)), _ => {} }
         if !cluster { world.cluster = None; }
         match data { 0 => world.data = Data::Unread, 1 => world.data = Data::Missing("d".into()), _ => {} }
-        match key { 0 => world.key = Key::Unread, 1 => world.key = Key::Missing("k".into()), 2 => world.key = Key::Empty("k".into()), _ => {} }
+        match key { 0 => world.secrets.clear(), 1 => no_key(&mut world), 2 => world.secrets = secrets("key", "value", ""), _ => {} }
         let result = if failed { Err(Problem::passing("X", "")) } else { Ok(()) };
         world.provisioning = History { running, ..ended(&world, ago, result.clone()) };
         world.cleaning = ended(&world, ago, result);

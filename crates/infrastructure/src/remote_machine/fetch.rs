@@ -1,6 +1,6 @@
 //! Reads everything that a RemoteMachine refers to.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use k0smotron_api::{
@@ -16,9 +16,10 @@ use secrecy::SecretString;
 
 use super::{
     Error,
+    access::{self, Secrets},
     attempts::Attempts,
     early,
-    observed::{Data, Key, Observed},
+    observed::{Data, Observed},
     plan,
 };
 use crate::{
@@ -95,11 +96,10 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
         None => Data::Unread,
         Some(name) => data(sources, &machine, &namespace, name).await?,
     };
-    let key = match &machine.spec.ssh_key_ref {
-        Some(reference) if !reference.name.is_empty() && (is_going || !is_provisioned) => {
-            key(sources, &namespace, &reference.name).await?
-        }
-        _ => Key::Unread,
+    let secrets = if is_going || !is_provisioned {
+        read_secrets(sources, &namespace, access::secrets(&machine.spec)).await?
+    } else {
+        Secrets::new()
     };
     Ok(Observed {
         taken: sources.claims.of_others(&machine, &others),
@@ -115,7 +115,7 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
         entries,
         others,
         data,
-        key,
+        secrets,
     })
 }
 
@@ -166,19 +166,17 @@ async fn data(
     })
 }
 
-async fn key(sources: &Sources, namespace: &str, name: &str) -> Result<Key, Error> {
-    let secrets = sources.context.api::<Secret>(namespace);
-    let Some(secret) = secrets
-        .get_opt(name)
-        .await
-        .map_err(Error::read("SSH key Secret"))?
-    else {
-        return Ok(Key::Missing(name.to_owned()));
-    };
-    Ok(
-        match secrets::text(&secret, "value").filter(|text| !text.trim().is_empty()) {
-            Some(key) => Key::Ready(key.into()),
-            None => Key::Empty(name.to_owned()),
-        },
-    )
+async fn read_secrets(sources: &Sources, namespace: &str, names: BTreeSet<&str>) -> Result<Secrets, Error> {
+    let api = sources.context.api::<Secret>(namespace);
+    let mut found = Secrets::new();
+    for name in names {
+        let secret = api.get_opt(name).await.map_err(Error::read("SSH key Secret"))?;
+        let texts = secret.map(|secret| {
+            let keys = secret.data.iter().flatten().map(|(key, _)| key);
+            keys.filter_map(|key| Some((key.clone(), secrets::text(&secret, key)?.into())))
+                .collect()
+        });
+        found.insert(name.to_owned(), texts);
+    }
+    Ok(found)
 }

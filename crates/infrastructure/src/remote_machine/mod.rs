@@ -9,6 +9,7 @@
 //! deletion: the host is cleaned up, its slot in the pool is freed or quarantined, the finalizer goes; a bound on the
 //! time makes sure of the last. A host that goes with its cluster is cleaned up as soon as nothing holds its Machine.
 
+mod access;
 mod apply;
 mod attempts;
 mod decide;
@@ -20,6 +21,8 @@ mod plan;
 mod report;
 mod task;
 
+#[cfg(test)]
+mod access_tests;
 #[cfg(test)]
 mod decide_tests;
 #[cfg(test)]
@@ -116,15 +119,11 @@ pub async fn run(
                     && pool::entry_of(machine).is_none_or(|name| name == entry.name_any())
             })
         })
-        // SSH keys, which users write, and bootstrap data, which may be late or mended.
+        // SSH keys and passwords, which users write, and bootstrap data, which may be late or mended.
         .watches_metadata::<Secret>("", move |secret| {
             let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
             let mut found = select(&of_secret.remote_machines, Some(&namespace), |machine| {
-                machine
-                    .spec
-                    .ssh_key_ref
-                    .as_ref()
-                    .is_some_and(|reference| reference.name == name)
+                access::secrets(&machine.spec).contains(name.as_str())
             });
             let uses = |machine: &Machine| machine.spec.bootstrap.data_secret_name.as_deref() == Some(&name);
             for machine in of_secret.machines.list(&namespace, uses) {

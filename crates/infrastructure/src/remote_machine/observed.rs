@@ -7,10 +7,9 @@ use k0smotron_api::{
     capi::{Cluster, Machine},
     infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine},
 };
-use secrecy::SecretString;
 
-use super::attempts::History;
-use crate::host::{Problem, redact::Secrets, script::Bootstrap};
+use super::{access::Secrets, attempts::History};
+use crate::host::{Problem, redact, script::Bootstrap};
 
 /// The world as one pass sees it.
 #[derive(Clone)]
@@ -34,7 +33,8 @@ pub struct Observed {
     /// Names of the entries that this process is about to give to others.
     pub taken: BTreeSet<String>,
     pub data: Data,
-    pub key: Key,
+    /// The Secrets that the way to the host needs, while it is needed.
+    pub secrets: Secrets,
     pub provisioning: History,
     pub cleaning: History,
 }
@@ -54,18 +54,7 @@ pub enum Data {
 pub struct Work {
     pub bootstrap: Bootstrap,
     /// What must not be shown of it.
-    pub secrets: Secrets,
+    pub secrets: redact::Secrets,
     /// What the bootstrap data asks for and nobody does.
     pub ignored: Vec<String>,
-}
-
-/// The SSH key.
-#[derive(Clone)]
-pub enum Key {
-    Unread,
-    /// The Secret does not exist.
-    Missing(String),
-    /// The Secret has no text under its key `value`.
-    Empty(String),
-    Ready(SecretString),
 }

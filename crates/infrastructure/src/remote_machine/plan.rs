@@ -1,35 +1,30 @@
-//! What is made of what was read: bootstrap data of the Secret, the way to the host, scripts, patches. Pure.
+//! What is made of what was read: bootstrap data of the Secret, scripts, patches. Pure. The way to the host is in
+//! [`super::access`].
 
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
-    sync::Arc,
 };
 
 use k0smotron_api::{
-    infrastructure::v1beta2::{ElevationMethod, PooledRemoteMachine, RemoteMachine, RemoteMachineSpec},
-    names::{
-        annotations,
-        conditions::reasons::{INVALID_BOOTSTRAP_DATA, UNSUPPORTED},
-    },
+    infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine, RemoteMachineSpec},
+    names::{annotations, conditions::reasons::INVALID_BOOTSTRAP_DATA},
 };
 use k0smotron_k0s::{cloud_config, plan::InstallPlan};
-use k0smotron_ssh::{Elevation, HostKey, HostKeyPolicy, ParseHostKeyError, Target, quote};
+use k0smotron_ssh::quote;
 use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::{
+    access,
     attempts::Inputs,
-    observed::{Data, Key, Observed, Work},
+    observed::{Data, Observed, Work},
 };
-use crate::{
-    host::{
-        Problem,
-        redact::Secrets,
-        script::{Bootstrap, Cleanup, HostFile, Identity},
-    },
-    pool,
+use crate::host::{
+    Problem,
+    redact::Secrets,
+    script::{Bootstrap, Cleanup, HostFile, Identity},
 };
 
 /// Reads bootstrap data: the value of its Secret, and the format that the Secret names.
@@ -131,98 +126,6 @@ pub fn identity(observed: &Observed) -> Identity {
     }
 }
 
-/// The way to the host.
-///
-/// # Errors
-/// When a pinned host key cannot be read, or the port is none.
-pub fn target(observed: &Observed) -> Result<Target, Problem> {
-    let machine = &observed.machine;
-    let spec = &machine.spec;
-    let key = match &observed.key {
-        Key::Ready(key) => key.clone(),
-        Key::Unread | Key::Missing(_) | Key::Empty(_) => SecretString::default(),
-    };
-    let pinned = pinned_key(observed);
-    let host_keys = match pinned {
-        None => HostKeyPolicy::FirstUse,
-        Some(text) => HostKeyPolicy::Pinned(parse_pins(text).map_err(|why| {
-            Problem::lasting(
-                "InvalidHostKeyPin",
-                format!(
-                    "the annotation {} of {} cannot be read: {why}",
-                    annotations::SSH_HOST_KEY,
-                    pin_holder(observed)
-                ),
-            )
-        })?),
-    };
-    Ok(Target {
-        address: spec.address.clone().unwrap_or_default(),
-        port: u16::try_from(spec.port)
-            .map_err(|_| Problem::lasting("InvalidPort", format!("spec.port {} is no port", spec.port)))?,
-        user: spec.user.clone(),
-        key,
-        elevation: match spec.elevation_method() {
-            ElevationMethod::Sudo => Elevation::Sudo,
-            ElevationMethod::None => Elevation::None,
-            ElevationMethod::Doas => {
-                return Err(Problem::lasting(
-                    UNSUPPORTED,
-                    "spec.elevation.method: doas: not supported by this version yet; set it to sudo or none",
-                ));
-            }
-        },
-        host_keys,
-    })
-}
-
-/// One key a line (or separated by commas).
-///
-/// # Errors
-/// With the first part that is no key.
-pub fn parse_pins(text: &str) -> Result<Vec<HostKey>, ParseHostKeyError> {
-    text.split(['\n', ','])
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(str::parse)
-        .collect()
-}
-
-/// The pool entry whose host the machine uses, while it exists.
-pub fn entry(observed: &Observed) -> Option<&Arc<PooledRemoteMachine>> {
-    let name = pool::entry_of(&observed.machine)?;
-    observed.entries.iter().find(|entry| entry.name_any() == name)
-}
-
-/// The key pinned on the object that stands for the host: the pool entry if there is one, else the machine itself.
-pub fn pinned_key(observed: &Observed) -> Option<&str> {
-    let annotations = match entry(observed) {
-        Some(entry) => entry.annotations(),
-        None => observed.machine.annotations(),
-    };
-    annotations
-        .get(annotations::SSH_HOST_KEY)
-        .map(String::as_str)
-        .filter(|text| !text.trim().is_empty())
-}
-
-/// How messages call that object.
-fn pin_holder(observed: &Observed) -> String {
-    match entry(observed) {
-        Some(entry) => format!("PooledRemoteMachine {}", entry.name_any()),
-        None => format!("RemoteMachine {}", observed.machine.name_any()),
-    }
-}
-
-/// What to do about a host whose key changed.
-pub fn on_changed_key(observed: &Observed) -> String {
-    format!(
-        "to accept the new key, remove the annotation {} from {}",
-        annotations::SSH_HOST_KEY,
-        pin_holder(observed)
-    )
-}
-
 /// How the host is cleaned up. Bootstrap providers other than ours clean up with the user's commands or not at all.
 pub fn cleanup(observed: &Observed) -> Cleanup {
     if let Some(commands) = &observed.machine.spec.clean_up_commands {
@@ -245,16 +148,21 @@ pub fn cleanup(observed: &Observed) -> Cleanup {
 pub fn inputs(observed: &Observed) -> Inputs {
     let spec = &observed.machine.spec;
     let mut hasher = DefaultHasher::new();
-    (
-        &spec.address,
+    let way = json!([
+        spec.address,
         spec.port,
-        &spec.user,
-        spec.elevation_method() == ElevationMethod::Sudo,
-        &spec.clean_up_commands,
-    )
-        .hash(&mut hasher);
-    if let Key::Ready(key) = &observed.key {
-        key.expose_secret().hash(&mut hasher);
+        spec.user,
+        spec.use_sudo,
+        spec.elevation,
+        spec.ssh_key_ref,
+        spec.clean_up_commands,
+    ]);
+    way.to_string().hash(&mut hasher);
+    for (name, texts) in &observed.secrets {
+        name.hash(&mut hasher);
+        for (key, text) in texts.iter().flatten() {
+            (key, text.expose_secret()).hash(&mut hasher);
+        }
     }
     if let Data::Ready(work) = &observed.data {
         work.bootstrap.commands.hash(&mut hasher);
@@ -264,7 +172,7 @@ pub fn inputs(observed: &Observed) -> Inputs {
     }
     Inputs {
         digest: hasher.finish(),
-        host_key: pinned_key(observed).map(str::to_owned),
+        host_key: access::pinned_key(observed).map(str::to_owned),
     }
 }
 

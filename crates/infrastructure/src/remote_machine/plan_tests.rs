@@ -195,16 +195,3 @@ fn provider_ids_carry_the_port() {
         "remote-machine://10.0.0.1:22"
     );
 }
-
-#[test]
-fn pins_are_read_as_users_write_them() {
-    let one = format!("SHA256:{}", "A".repeat(43));
-    assert_eq!(plan::parse_pins(&one).unwrap().len(), 1);
-    assert_eq!(
-        plan::parse_pins(&format!("ssh-ed25519 {one}\n{one},\n"))
-            .unwrap()
-            .len(),
-        2
-    );
-    assert!(plan::parse_pins("SHA256:short").is_err());
-}

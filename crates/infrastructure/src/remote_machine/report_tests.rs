@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use k0smotron_api::infrastructure::v1beta2::{JumpHost, RemoteMachine, RemoteMachineStatus};
 
 use super::{
+    access::Secrets,
     attempts::{Ended, History, Inputs},
     decide::Step,
-    observed::{Data, Key, Observed},
+    observed::{Data, Observed},
     report,
 };
 use crate::host::Problem;
@@ -30,7 +31,7 @@ fn observed() -> Observed {
         others: Vec::new(),
         taken: BTreeSet::new(),
         data: Data::Unread,
-        key: Key::Unread,
+        secrets: Secrets::new(),
         provisioning: History::default(),
         cleaning: History::default(),
     }

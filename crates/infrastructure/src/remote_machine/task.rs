@@ -16,6 +16,7 @@ use kube::{
 use serde_json::json;
 
 use super::{
+    access,
     fetch::Sources,
     observed::{Data, Observed},
     plan,
@@ -117,10 +118,10 @@ impl Attempt {
         Ok(Self {
             context: sources.context.clone(),
             transport: sources.transport.clone(),
-            target: plan::target(observed)?,
-            on_changed_key: plan::on_changed_key(observed),
+            target: access::target(observed)?,
+            on_changed_key: access::on_changed_key(observed),
             machine: observed.machine.clone(),
-            entry: plan::entry(observed).cloned(),
+            entry: access::entry(observed).cloned(),
         })
     }
 
@@ -184,7 +185,7 @@ where
             .get(annotations::SSH_HOST_KEY)
             .filter(|text| !text.trim().is_empty())
         {
-            return Ok(plan::parse_pins(text).is_ok_and(|pins| pins.iter().any(|pin| pin.matches(key))));
+            return Ok(access::parse_pins(text).is_ok_and(|pins| pins.iter().any(|pin| pin.matches(key))));
         }
         let patch = json!({ "metadata": {
             "resourceVersion": now.resource_version(),

@@ -40,18 +40,18 @@ fn raw(code: u32, stderr: &str) -> RawOutput {
     }
 }
 
-/// Notes the command lines. What starts with `refused` fails with that output.
+/// Notes the command lines. The one of `refused` fails with that status and output.
 #[derive(Clone, Default)]
 struct Notes {
     lines: Arc<Mutex<Vec<String>>>,
-    refused: Option<(&'static str, u32, &'static str)>,
+    refused: Option<(String, u32, &'static str)>,
 }
 
 impl Connection for Notes {
     fn exec<'a>(&'a self, exec: Exec<'a>) -> BoxFuture<'a, Result<RawOutput, Error>> {
         self.lines.lock().unwrap().push(exec.line.to_owned());
-        let outcome = match self.refused {
-            Some((line, code, stderr)) if exec.line.starts_with(line) => raw(code, stderr),
+        let outcome = match &self.refused {
+            Some((line, code, stderr)) if exec.line == line => raw(*code, stderr),
             _ => raw(0, ""),
         };
         futures::future::ready(Ok(outcome)).boxed()
@@ -65,7 +65,8 @@ impl Connection for Notes {
 #[tokio::test]
 async fn sudo_is_asked_once_and_then_used_for_everything() {
     let notes = Notes::default();
-    let session = session(notes.clone(), "debian", Elevation::Sudo);
+    let sudo = Elevation::Sudo(None);
+    let session = session(notes.clone(), "debian", sudo.clone());
     session.run(&Command::new("echo it's $HOME"), LONG).await.unwrap();
     session
         .put("/etc/k0s/k0s.yaml", 0o600, b"a: b", LONG)
@@ -74,13 +75,9 @@ async fn sudo_is_asked_once_and_then_used_for_everything() {
     session.read_small("/etc/k0s/k0s.yaml", 10, LONG).await.unwrap();
     let lines = notes.lines.lock().unwrap();
     assert_eq!(lines.len(), 4);
-    assert_eq!(lines[0], "exec sudo -n -- sh -c :");
-    assert_eq!(lines[1], r"exec sudo -n -- sh -c 'echo it'\''s $HOME'");
-    assert!(
-        lines[2..]
-            .iter()
-            .all(|line| line.starts_with("exec sudo -n -- sh -c '"))
-    );
+    assert_eq!(lines[0], sudo.line(&["true"]));
+    assert_eq!(lines[1], sudo.line(&["sh", "-c", "echo it's $HOME"]));
+    assert!(lines.iter().all(|line| line.contains("exec sudo -n -- ")));
     assert!(lines[2].contains(" put /etc/k0s/k0s.yaml /etc/k0s /etc/k0s/.k0smotron-"));
     assert!(lines[2].ends_with(" 600 4"));
 }
@@ -88,7 +85,8 @@ async fn sudo_is_asked_once_and_then_used_for_everything() {
 #[tokio::test]
 async fn root_and_those_who_stay_what_they_are_need_no_sudo() {
     for (user, elevation) in [
-        ("root", Elevation::Sudo),
+        ("root", Elevation::Sudo(None)),
+        ("root", Elevation::Doas),
         ("root", Elevation::None),
         ("debian", Elevation::None),
     ] {
@@ -97,46 +95,84 @@ async fn root_and_those_who_stay_what_they_are_need_no_sudo() {
             .run(&Command::new("id"), LONG)
             .await
             .unwrap();
-        assert_eq!(*notes.lines.lock().unwrap(), ["exec sh -c id"]);
+        assert_eq!(
+            *notes.lines.lock().unwrap(),
+            [Elevation::None.line(&["sh", "-c", "id"])]
+        );
     }
 }
 
 #[tokio::test]
-async fn a_refusing_sudo_is_an_error_with_the_remedy_and_nothing_is_run() {
-    for (code, said) in [
-        (1, "sudo: a password is required\n"),
-        (127, "bash: line 1: exec: sudo: not found\n"),
+async fn a_refusal_is_an_error_with_the_remedy_and_nothing_is_run() {
+    let no_password = || Elevation::Sudo(None);
+    for (elevation, code, said, reason, remedy) in [
+        (
+            no_password(),
+            1,
+            "sudo: a password is required\n",
+            "SudoRefused",
+            "`debian ALL=(ALL) NOPASSWD: ALL`",
+        ),
+        (
+            no_password(),
+            127,
+            "sh: 1: exec: sudo: not found\n",
+            "SudoRefused",
+            "install sudo",
+        ),
+        (
+            no_password(),
+            1,
+            "sudo: sorry, you must have a tty to run sudo\n",
+            "SudoRefused",
+            "`Defaults:debian !requiretty`",
+        ),
+        (
+            Elevation::Sudo(Some("wrong".into())),
+            1,
+            "Sorry, try again.\nsudo: 1 incorrect password attempt\n",
+            "SudoRefused",
+            "check the password",
+        ),
+        (
+            Elevation::Doas,
+            1,
+            "doas: Authentication required\n",
+            "DoasRefused",
+            "`permit nopass debian`",
+        ),
     ] {
+        let asked = elevation.line(&["true"]);
         let notes = Notes {
-            refused: Some(("exec sudo", code, said)),
+            refused: Some((asked.clone(), code, said)),
             ..Notes::default()
         };
-        let session = session(notes.clone(), "debian", Elevation::Sudo);
+        let session = session(notes.clone(), "debian", elevation);
         for _ in 0..2 {
             let error = session.run(&Command::new("reboot"), LONG).await.unwrap_err();
             assert!(matches!(error, Error::ElevationRefused { .. }), "{error}");
-            assert_eq!((error.reason(), error.is_retryable()), ("SudoRefused", false));
-            for part in [
-                "debian at 10.0.0.1:22",
-                said.trim(),
-                "`debian ALL=(ALL) NOPASSWD: ALL`",
-                "/etc/sudoers.d",
-            ] {
+            assert_eq!((error.reason(), error.is_retryable()), (reason, false));
+            for part in ["debian at 10.0.0.1:22", said.lines().last().unwrap(), remedy] {
                 assert!(error.to_string().contains(part), "{error}");
             }
         }
         // Asked again each time, since somebody may have put it right meanwhile.
-        assert_eq!(*notes.lines.lock().unwrap(), ["exec sudo -n -- sh -c :"; 2]);
+        assert_eq!(*notes.lines.lock().unwrap(), [asked.clone(), asked]);
     }
 }
 
 #[tokio::test]
 async fn a_command_that_fails_like_a_refusal_is_no_refusal() {
+    let sudo = Elevation::Sudo(None);
     let notes = Notes {
-        refused: Some(("exec sudo -n -- sh -c false", 1, "sudo: a password is required")),
+        refused: Some((
+            sudo.line(&["sh", "-c", "false"]),
+            1,
+            "sudo: a password is required",
+        )),
         ..Notes::default()
     };
-    let output = session(notes, "debian", Elevation::Sudo)
+    let output = session(notes, "debian", sudo)
         .run(&Command::new("false"), LONG)
         .await
         .unwrap();

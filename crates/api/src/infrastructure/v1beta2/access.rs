@@ -122,7 +122,7 @@ pub struct ElevationSettings {
     /// none runs commands as the user who logs in; sudo and doas run them as root. Has no effect for the user root.
     #[serde(default)]
     pub method: ElevationMethod,
-    /// Key of a Secret in the same namespace with the user's password; none is needed when the host asks for none.
+    /// Key of a Secret in the same namespace with the user's password; none is needed when the host asks for none. For sudo only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_ref: Option<PasswordReference>,
 }
@@ -131,8 +131,11 @@ impl ElevationSettings {
     /// Paths below this of what is set and not supported yet.
     pub(super) fn unsupported(&self) -> Vec<String> {
         Fields::default()
-            .when(self.method == ElevationMethod::Doas, "method: doas")
-            .when(self.password_ref.is_some(), "passwordRef")
+            // It reads passwords from a terminal only.
+            .when(
+                self.method == ElevationMethod::Doas && self.password_ref.is_some(),
+                "passwordRef",
+            )
             .into_vec()
     }
 
