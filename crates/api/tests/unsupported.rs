@@ -79,6 +79,9 @@ fn hosts() {
         "address: a, elevation: {method: sudo}, failureDomain: rack-1",
         "address: a, elevation: {method: none}",
         "address: a, elevation: {method: doas}",
+        "address: a, sshKeyRef: {name: key, certificateKey: cert, passphraseKey: phrase}",
+        "address: a, hostKeys: {fingerprints: [SHA256:a], knownHosts: a, authorities: [a]}",
+        "address: a, jumpHosts: [{address: bastion}]",
         "address: a, elevation: {method: sudo, passwordRef: {name: a, key: b}}",
     ] {
         assert_eq!(machine(supported), [""; 0], "{supported}");
@@ -89,18 +92,6 @@ fn hosts() {
             "elevation: {method: doas, passwordRef: {name: a, key: b}}",
             "elevation.passwordRef",
         ),
-        (
-            "sshKeyRef: {name: key, certificateKey: cert}",
-            "sshKeyRef.certificateKey",
-        ),
-        (
-            "sshKeyRef: {name: key, passphraseKey: phrase}",
-            "sshKeyRef.passphraseKey",
-        ),
-        ("hostKeys: {fingerprints: [SHA256:a]}", "hostKeys.fingerprints"),
-        ("hostKeys: {knownHosts: a}", "hostKeys.knownHosts"),
-        ("hostKeys: {authorities: [a]}", "hostKeys.authorities"),
-        ("jumpHosts: [{address: bastion}]", "jumpHosts"),
         (
             "uploads: [{url: 'https://example.com/k0s', path: /usr/local/bin/k0s}]",
             "uploads",

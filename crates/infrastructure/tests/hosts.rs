@@ -10,6 +10,7 @@
 mod support;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::PathBuf,
     sync::{
@@ -25,7 +26,7 @@ use k0smotron_infrastructure::host::{
     script::{self, Bootstrap, Cleanup, HostFile, Identity, Script, Settings},
     work::{self, Work},
 };
-use k0smotron_ssh::{HostKey, HostKeyPolicy, SshTransport, Target};
+use k0smotron_ssh::{HostKeyPolicy, NewHost, SshTransport, Target};
 use support::{ED25519, Sshd};
 
 struct Host {
@@ -91,6 +92,7 @@ impl Host {
 
     async fn attempt(&self, script: &Script) -> Result<Answer, Problem> {
         let secrets = Secrets::default();
+        let remedy = "remove the annotation".to_owned();
         let work = Work {
             target: &self.target,
             script,
@@ -98,11 +100,11 @@ impl Host {
             name: "bootstrap",
             steps: 2,
             secrets: &secrets,
-            on_changed_key: "remove the annotation",
+            on_changed_key: &BTreeMap::from([(self.target.endpoint(), remedy)]),
             deadline: Duration::from_secs(60),
         };
         let pins = self.pins.clone();
-        work::attempt(&SshTransport, &work, |_: HostKey| async move {
+        work::attempt(&SshTransport, &work, |_: Vec<NewHost>| async move {
             pins.fetch_add(1, Ordering::Relaxed);
             Ok(())
         })
@@ -208,7 +210,7 @@ async fn failures_name_the_step_the_status_and_the_end_of_the_output() {
 async fn a_changed_host_key_runs_nothing_and_shows_both() {
     let mut host = Host::start();
     let old = host.sshd.host_key("ed25519");
-    host.target.host_keys = HostKeyPolicy::Pinned(vec![old.clone()]);
+    host.target.host_keys = HostKeyPolicy::Pinned(vec![old.clone()].into());
     host.sshd.replace_host_keys(&["ed25519"]);
     let problem = host
         .attempt(&host.bootstrap("a", &["touch @/ran"]))

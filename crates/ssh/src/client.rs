@@ -5,6 +5,7 @@
 mod connection;
 mod handler;
 mod handshake;
+mod login;
 mod stream;
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{HostKey, InvalidKey};
+use crate::{HostKey, InvalidKey, Pins};
 
 /// Why something did not work on a host. Every message names the host (`address:port`), what failed, and the
 /// remedy; none contains a secret.
@@ -45,8 +45,7 @@ pub enum Error {
 
     /// The host presented a key that is not among the pinned ones.
     #[error(
-        "the host key of {address} changed: presented {presented}, pinned {}; if the host was reinstalled on purpose, compare the presented key with `ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub` run on the host and replace the pin; if not, somebody may be between you and the host",
-        pins(expected)
+        "the host key of {address} changed: presented {presented}, pinned {expected}; if the host was reinstalled on purpose, compare the presented key with `ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub` run on the host and replace the pin; if not, somebody may be between you and the host"
     )]
     HostKeyMismatch {
         /// `address:port`.
@@ -54,7 +53,18 @@ pub enum Error {
         /// What the host presented.
         presented: HostKey,
         /// What was expected.
-        expected: Vec<HostKey>,
+        expected: Box<Pins>,
+    },
+
+    /// The host presented a key that is revoked, or a certificate that is not valid for it.
+    #[error("the host key {presented} of {address} is not accepted: {cause}")]
+    HostKeyRefused {
+        /// `address:port`.
+        address: String,
+        /// What the host presented.
+        presented: HostKey,
+        /// What is wrong with it, and the remedy.
+        cause: String,
     },
 
     /// The private key of the user cannot be used. Nothing was sent to the host.
@@ -172,6 +182,7 @@ impl Error {
             Self::Handshake { .. } => "SSHHandshakeFailed",
             Self::HostKeyUnsupported { .. } => "HostKeyUnsupported",
             Self::HostKeyMismatch { .. } => "HostKeyChanged",
+            Self::HostKeyRefused { .. } => "HostKeyRefused",
             Self::InvalidKey { .. } => "InvalidSSHKey",
             Self::AuthenticationFailed { .. } => "AuthenticationFailed",
             Self::ElevationRefused { program: "doas", .. } => "DoasRefused",
@@ -199,22 +210,12 @@ impl Error {
             | Self::File { .. } => true,
             Self::HostKeyUnsupported { .. }
             | Self::HostKeyMismatch { .. }
+            | Self::HostKeyRefused { .. }
             | Self::InvalidKey { .. }
             | Self::AuthenticationFailed { .. }
             | Self::ElevationRefused { .. }
             | Self::InvalidPath { .. } => false,
         }
-    }
-}
-
-fn pins(expected: &[HostKey]) -> String {
-    match expected {
-        [] => "none".to_owned(),
-        keys => keys
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", "),
     }
 }
 

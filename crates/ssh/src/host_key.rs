@@ -238,6 +238,9 @@ pub enum ParseHostKeyError {
     /// Something follows the fingerprint.
     #[error("unexpected text after the fingerprint")]
     Trailing,
+    /// The key of an authority whose signatures cannot be checked.
+    #[error("the certificates of an RSA authority cannot be checked; use one with an Ed25519 or ECDSA key")]
+    RsaAuthority,
 }
 
 #[cfg(test)]

@@ -16,54 +16,73 @@ const KEPT_OUTPUT: usize = 64 * 1024;
 pub enum Connected {
     /// The host presented a pinned key.
     Known(Session),
-    /// The host was met for the first time, under [`HostKeyPolicy::FirstUse`]. Its key has to be stored
-    /// before anything can be run.
+    /// The host, or one on the way to it, was met for the first time, under
+    /// [`HostKeyPolicy::FirstUse`](crate::HostKeyPolicy::FirstUse). Its key has to be stored before anything can be run.
     FirstUse(FirstContact),
 }
 
 impl Connected {
-    /// For implementations of [`Transport`](crate::Transport): a connection that was made to `target`, and
-    /// the key that the host presented. The key has been checked against the pins.
-    pub fn new(connection: Box<dyn Connection>, target: &Target, host_key: HostKey) -> Self {
+    /// For implementations of [`Transport`](crate::Transport): a connection that was made to `target`, and the keys that
+    /// the hosts on the way presented, in the order of [`Target::hops`]. They have been checked against the pins.
+    pub fn new(connection: Box<dyn Connection>, target: &Target, host_keys: Vec<HostKey>) -> Self {
+        let is_new = |hop: &Target| matches!(hop.host_keys, HostKeyPolicy::FirstUse);
+        let new_hosts: Vec<_> = target
+            .hops()
+            .into_iter()
+            .zip(&host_keys)
+            .filter(|(hop, _)| is_new(hop))
+            .map(|(hop, host_key)| NewHost {
+                endpoint: hop.endpoint(),
+                is_target: std::ptr::eq(hop, target),
+                host_key: host_key.clone(),
+            })
+            .collect();
         let session = Session {
             connection,
             endpoint: target.endpoint(),
             user: target.user.clone(),
             elevation: target.effective_elevation(),
             elevation_checked: OnceCell::new(),
-            host_key,
+            host_keys,
         };
-        match target.host_keys {
-            HostKeyPolicy::Pinned(_) => Self::Known(session),
-            HostKeyPolicy::FirstUse => Self::FirstUse(FirstContact(session)),
-        }
-    }
-
-    /// The key that the host presented.
-    pub fn host_key(&self) -> &HostKey {
-        match self {
-            Self::Known(session) => session.host_key(),
-            Self::FirstUse(contact) => contact.host_key(),
+        if new_hosts.is_empty() {
+            Self::Known(session)
+        } else {
+            Self::FirstUse(FirstContact { session, new_hosts })
         }
     }
 }
 
-/// A host that is met for the first time: logged in, nothing run.
+/// A host whose key has to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewHost {
+    /// `address:port`, as seen from the host before it.
+    pub endpoint: String,
+    /// Whether this is the host that was to be reached, and not one on the way to it.
+    pub is_target: bool,
+    /// The key that it presented.
+    pub host_key: HostKey,
+}
+
+/// A host that is met for the first time, or after others that are: logged in, nothing run.
 ///
 /// The only way on is [`pinned`](Self::pinned), so that no command can run on a host whose key would be
 /// forgotten: if the caller dies after the first command, the next attempt must know the host again.
 #[derive(Debug)]
-pub struct FirstContact(Session);
+pub struct FirstContact {
+    session: Session,
+    new_hosts: Vec<NewHost>,
+}
 
 impl FirstContact {
-    /// The key to store.
-    pub fn host_key(&self) -> &HostKey {
-        self.0.host_key()
+    /// Whose keys are to be stored; at least one.
+    pub fn new_hosts(&self) -> &[NewHost] {
+        &self.new_hosts
     }
 
-    /// The caller has stored the key where the next connection finds it.
+    /// The caller has stored the keys where the next connection finds them.
     pub fn pinned(self) -> Session {
-        self.0
+        self.session
     }
 }
 
@@ -75,13 +94,13 @@ pub struct Session {
     user: String,
     elevation: Elevation,
     elevation_checked: OnceCell<()>,
-    host_key: HostKey,
+    host_keys: Vec<HostKey>,
 }
 
 impl Session {
-    /// The key that the host presented.
-    pub fn host_key(&self) -> &HostKey {
-        &self.host_key
+    /// The key that the host presented, after those of the hosts on the way.
+    pub fn host_keys(&self) -> &[HostKey] {
+        &self.host_keys
     }
 
     /// `address:port` of the host.
@@ -186,11 +205,13 @@ impl Session {
         name: &str,
         deadline: Duration,
     ) -> Result<RawOutput, Error> {
-        let start = Instant::now();
+        let mut left = deadline;
         if let Some(program) = self.elevation.program() {
+            let start = Instant::now();
             self.elevation_checked
                 .get_or_try_init(|| self.check_elevation(program, deadline))
                 .await?;
+            left = left.saturating_sub(start.elapsed());
         }
         self.connection
             .exec(Exec {
@@ -198,7 +219,7 @@ impl Session {
                 stdin: &self.elevation.input(stdin),
                 keep,
                 name,
-                deadline: deadline.saturating_sub(start.elapsed()),
+                deadline: left,
             })
             .await
     }
@@ -266,7 +287,7 @@ impl fmt::Debug for Session {
             .field("endpoint", &self.endpoint)
             .field("user", &self.user)
             .field("elevation", &self.elevation)
-            .field("host_key", &self.host_key)
+            .field("host_keys", &self.host_keys)
             .finish_non_exhaustive()
     }
 }

@@ -10,9 +10,11 @@ use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use russh::keys::ssh_key::private::KeypairData;
-use russh::keys::{HashAlg, PrivateKey, PublicKey};
+use russh::keys::{Certificate, HashAlg, PrivateKey, PublicKey, ssh_key};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
+
+use crate::Target;
 
 mod rsa;
 mod short_ecdsa;
@@ -24,6 +26,7 @@ pub(crate) use rsa::{RsaSigner, SignError};
 pub struct UserKey {
     pub(crate) public: PublicKey,
     pub(crate) private: Private,
+    pub(crate) certificate: Option<Certificate>,
 }
 
 #[derive(Clone)]
@@ -36,10 +39,17 @@ pub(crate) enum Private {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
     /// There is a passphrase on it.
-    #[error(
-        "it is encrypted, and passphrases are not supported yet; remove the passphrase with `ssh-keygen -p`"
-    )]
+    #[error("it is encrypted; give its passphrase, or remove that with `ssh-keygen -p`")]
     Encrypted,
+    /// The passphrase is another one.
+    #[error("the passphrase that is given does not open it; compare the two with `ssh-keygen -y`")]
+    Passphrase,
+    /// There is a passphrase on it, of an old kind.
+    #[error("it is encrypted as PEM files were long ago; convert it with `ssh-keygen -p`")]
+    OldEncryption,
+    /// What is wrong with its certificate.
+    #[error("its certificate {0}")]
+    Certificate(String),
     /// It is the public half.
     #[error("it is a public key; the private key is needed")]
     Public,
@@ -52,23 +62,63 @@ pub enum InvalidKey {
 }
 
 impl UserKey {
+    /// The key of a target, with its certificate if it has one. A passphrase is worked on for a while, beside the tasks
+    /// of the runtime.
+    pub(crate) async fn of(target: &Target) -> Result<Self, InvalidKey> {
+        let key = match target.passphrase.clone() {
+            None => Self::parse(&target.key, None)?,
+            Some(passphrase) => {
+                let text = target.key.clone();
+                tokio::task::spawn_blocking(move || Self::parse(&text, Some(&passphrase)))
+                    .await
+                    .unwrap_or_else(|error| Err(InvalidKey::Malformed(error.to_string())))?
+            }
+        };
+        match &target.certificate {
+            None => Ok(key),
+            Some(certificate) => key.certified(certificate),
+        }
+    }
+
     /// Reads a key in OpenSSH ("openssh-key-v1") or PEM form (PKCS#1 `RSA PRIVATE KEY`, SEC1 `EC PRIVATE
-    /// KEY`, PKCS#8 `PRIVATE KEY`).
+    /// KEY`, PKCS#8 `PRIVATE KEY` and `ENCRYPTED PRIVATE KEY`). The passphrase of a key that has none does not matter.
     ///
     /// # Errors
     /// [`InvalidKey`] says what is wrong; it contains nothing of the key.
-    pub fn parse(text: &SecretString) -> Result<Self, InvalidKey> {
+    pub fn parse(text: &SecretString, passphrase: Option<&SecretString>) -> Result<Self, InvalidKey> {
         let (label, body) = private_block(text.expose_secret())?;
         match label {
             "RSA PRIVATE KEY" => Self::rsa(RsaKeyPair::from_der(&der(body)?)),
             "PRIVATE KEY" => match RsaKeyPair::from_pkcs8(&der(body)?) {
                 Ok(pair) => Self::rsa(Ok(pair)),
-                Err(_) => Self::other(label, body),
+                Err(_) => Self::other(label, body, None),
             },
-            "OPENSSH PRIVATE KEY" | "EC PRIVATE KEY" => Self::other(label, body),
+            "EC PRIVATE KEY" => Self::other(label, body, None),
+            "OPENSSH PRIVATE KEY" => Self::other(label, body, passphrase),
+            "ENCRYPTED PRIVATE KEY" if passphrase.is_some() => Self::other(label, body, passphrase),
             "ENCRYPTED PRIVATE KEY" => Err(InvalidKey::Encrypted),
             label => Err(InvalidKey::Unsupported(format!("{label:?}"))),
         }
+    }
+
+    /// The key with a certificate, as in its `-cert.pub` file.
+    ///
+    /// # Errors
+    /// [`InvalidKey::Certificate`].
+    pub fn certified(self, text: &str) -> Result<Self, InvalidKey> {
+        let invalid = |what: &str| InvalidKey::Certificate(what.to_owned());
+        let certificate = Certificate::from_openssh(text.trim())
+            .map_err(|error| InvalidKey::Certificate(format!("cannot be read: {error}")))?;
+        if certificate.public_key() != self.public.key_data() {
+            return Err(invalid("is that of another key"));
+        }
+        if !certificate.cert_type().is_user() {
+            return Err(invalid("is that of a host"));
+        }
+        Ok(Self {
+            certificate: Some(certificate),
+            ..self
+        })
     }
 
     fn rsa(pair: Result<RsaKeyPair, aws_lc_rs::error::KeyRejected>) -> Result<Self, InvalidKey> {
@@ -76,10 +126,11 @@ impl UserKey {
         Ok(Self {
             public: rsa::public_key(&pair)?,
             private: Private::Rsa(Arc::new(pair)),
+            certificate: None,
         })
     }
 
-    fn other(label: &str, body: &str) -> Result<Self, InvalidKey> {
+    fn other(label: &str, body: &str, passphrase: Option<&SecretString>) -> Result<Self, InvalidKey> {
         // Without the blanks and line ends that editors and YAML leave behind.
         let mut text = Zeroizing::new(format!("-----BEGIN {label}-----\n"));
         for line in body.split_ascii_whitespace() {
@@ -87,10 +138,16 @@ impl UserKey {
             text.push('\n');
         }
         text.push_str(&format!("-----END {label}-----\n"));
-        let key = russh::keys::decode_secret_key(&text, None).or_else(|error| match error {
+        let passphrase = passphrase.map(ExposeSecret::expose_secret);
+        let key = russh::keys::decode_secret_key(&text, passphrase).or_else(|error| match error {
             russh::keys::Error::KeyIsEncrypted => Err(InvalidKey::Encrypted),
             russh::keys::Error::UnknownAlgorithm(oid) => {
                 Err(InvalidKey::Unsupported(format!("algorithm {oid}")))
+            }
+            russh::keys::Error::SshKey(ssh_key::Error::Crypto) | russh::keys::Error::Pkcs8(_)
+                if passphrase.is_some() =>
+            {
+                Err(InvalidKey::Passphrase)
             }
             error => short_ecdsa::read(&der(body)?).ok_or_else(|| InvalidKey::Malformed(error.to_string())),
         })?;
@@ -99,13 +156,14 @@ impl UserKey {
             KeypairData::Ed25519(_) | KeypairData::Ecdsa(_) => Ok(Self {
                 public: key.public_key().clone(),
                 private: Private::Russh(Arc::new(key)),
+                certificate: None,
             }),
             _ => Err(InvalidKey::Unsupported(key.algorithm().to_string())),
         }
     }
 }
 
-/// Algorithm and fingerprint of the public half, as `ssh-keygen -l` shows them.
+/// Algorithm and fingerprint of the public half, as `ssh-keygen -l` shows them, and the identity in the certificate.
 impl fmt::Display for UserKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -113,7 +171,11 @@ impl fmt::Display for UserKey {
             "{} {}",
             self.public.algorithm(),
             self.public.fingerprint(HashAlg::Sha256)
-        )
+        )?;
+        match &self.certificate {
+            None => Ok(()),
+            Some(certificate) => write!(f, " and its certificate {:?}", certificate.key_id()),
+        }
     }
 }
 
@@ -148,7 +210,7 @@ fn private_block(text: &str) -> Result<(&str, &str), InvalidKey> {
         if label.ends_with("PRIVATE KEY") {
             // The header that OpenSSL writes for a passphrase on the traditional formats (RFC 1421).
             return if body.contains("ENCRYPTED") {
-                Err(InvalidKey::Encrypted)
+                Err(InvalidKey::OldEncryption)
             } else {
                 Ok((label, body))
             };

@@ -10,20 +10,21 @@
 mod support;
 
 use k0smotron_ssh::{
-    Command, Connected, Error, HostKey, HostKeyAlgorithm, HostKeyPolicy, SshTransport, Target, Transport,
+    Command, Connected, Error, HostKey, HostKeyAlgorithm, HostKeyPolicy, NewHost, SshTransport, Target,
+    Transport,
 };
 use support::{ED25519, LONG, Sshd, refusal, usable};
 
 fn pinned(sshd: &Sshd, pins: &[HostKey]) -> Target {
     Target {
-        host_keys: HostKeyPolicy::Pinned(pins.to_vec()),
+        host_keys: HostKeyPolicy::Pinned(pins.to_vec().into()),
         ..sshd.target(sshd.user_key(ED25519))
     }
 }
 
 async fn key_of_known_host(target: &Target) -> HostKey {
     match SshTransport.connect(target, LONG).await.unwrap() {
-        Connected::Known(session) => session.host_key().clone(),
+        Connected::Known(session) => session.host_keys().last().unwrap().clone(),
         Connected::FirstUse(_) => panic!("a pinned host is not met for the first time"),
     }
 }
@@ -35,9 +36,14 @@ async fn first_use_reports_the_key_and_the_pin_is_good_from_then_on() {
     let Connected::FirstUse(contact) = SshTransport.connect(&target, LONG).await.unwrap() else {
         panic!("an unknown host must be reported as such");
     };
-    assert_eq!(contact.host_key(), &sshd.host_key("ed25519"));
+    let expected = NewHost {
+        endpoint: target.endpoint(),
+        is_target: true,
+        host_key: sshd.host_key("ed25519"),
+    };
+    assert_eq!(contact.new_hosts(), [expected]);
     // As it is stored and read again.
-    let pin: HostKey = contact.host_key().to_string().parse().unwrap();
+    let pin: HostKey = contact.new_hosts()[0].host_key.to_string().parse().unwrap();
     let output = contact.pinned().run(&Command::new("true"), LONG).await.unwrap();
     assert!(output.success());
     assert_eq!(
@@ -60,7 +66,7 @@ async fn a_changed_key_is_refused_with_both_fingerprints() {
     let expected = Error::HostKeyMismatch {
         address: target.endpoint(),
         presented: new.clone(),
-        expected: vec![old.clone()],
+        expected: Box::new(vec![old.clone()].into()),
     };
     assert_eq!(error, expected);
     assert_eq!((error.reason(), error.is_retryable()), ("HostKeyChanged", false));
@@ -79,7 +85,7 @@ async fn a_host_that_lost_the_pinned_kind_of_key_is_refused_with_both_fingerprin
     let expected = Error::HostKeyMismatch {
         address: target.endpoint(),
         presented: sshd.host_key("ecdsa"),
-        expected: vec![old],
+        expected: Box::new(vec![old].into()),
     };
     assert_eq!(error, expected);
 }
@@ -127,7 +133,7 @@ async fn bare_pins_that_fit_no_key_are_a_mismatch() {
     let error = refusal(&pinned(&sshd, std::slice::from_ref(&stranger))).await;
     let presented = sshd.host_key("ed25519");
     assert!(
-        matches!(&error, Error::HostKeyMismatch { presented: p, expected, .. } if *p == presented && *expected == [stranger]),
+        matches!(&error, Error::HostKeyMismatch { presented: p, expected, .. } if *p == presented && expected.keys == [stranger]),
         "{error}"
     );
 }

@@ -87,7 +87,7 @@ async fn a_key_that_the_host_does_not_know_is_refused_with_its_fingerprint() {
 #[tokio::test]
 async fn an_encrypted_key_is_refused_without_a_connection() {
     let sshd = Sshd::start();
-    let mut target = sshd.target(sshd.user_key(&["-t", "ed25519", "-N", "correct horse"]));
+    let mut target = sshd.target(sshd.user_key(&["-t", "ed25519", "-a", "1", "-N", "correct horse"]));
     target.port = 1;
     let error = refusal(&target).await;
     assert!(
@@ -101,8 +101,32 @@ async fn an_encrypted_key_is_refused_without_a_connection() {
         "{error}"
     );
     assert_eq!(error.reason(), "InvalidSSHKey");
-    assert!(
-        error.to_string().contains("passphrases are not supported yet"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("give its passphrase"), "{error}");
+}
+
+#[tokio::test]
+async fn a_passphrase_opens_the_key() {
+    let sshd = Sshd::start();
+    for arguments in [
+        &["-t", "ed25519", "-a", "1", "-N", "correct horse"][..],
+        &["-t", "rsa", "-b", "2048", "-a", "1", "-N", "correct horse"],
+    ] {
+        let mut target = sshd.target(sshd.user_key(arguments));
+        target.passphrase = Some("correct horse".into());
+        usable(SshTransport.connect(&target, LONG).await.unwrap())
+            .close()
+            .await;
+        target.passphrase = Some("battery staple".into());
+        let error = refusal(&target).await;
+        assert!(
+            matches!(
+                error,
+                Error::InvalidKey {
+                    cause: InvalidKey::Passphrase,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
 }

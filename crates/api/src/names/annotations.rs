@@ -57,6 +57,8 @@ pub const FOUNDING_MACHINE: &str = "k0smotron.io/founding-machine";
 /// On the object that stands for a host (the pool entry if pooled, else the RemoteMachine): fingerprint of its SSH host key,
 /// `SHA256:<base64>`, kept on first use. Remove it to accept a new key.
 pub const SSH_HOST_KEY: &str = "k0smotron.io/ssh-host-key";
+/// Beside [`SSH_HOST_KEY`]: the same of the jump hosts, one a line: `<address>:<port> <algorithm> SHA256:<base64>`.
+pub const SSH_JUMP_HOST_KEYS: &str = "k0smotron.io/ssh-jump-host-keys";
 /// On PooledRemoteMachines: name of the RemoteMachine (in the same namespace) that has the host; status only mirrors it.
 pub const RESERVED_BY: &str = "k0smotron.io/reserved-by";
 /// On RemoteMachines: name of the PooledRemoteMachine whose host they use.

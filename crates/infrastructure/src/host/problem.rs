@@ -1,6 +1,6 @@
 //! Why something did not work on a host, in the words that a user reads.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Answer, redact::Secrets, script::BOOTSTRAP_STEP};
 
@@ -35,12 +35,14 @@ impl Problem {
         }
     }
 
-    /// As `error` says it; `on_changed_key` is added when the host is not the one it was.
-    pub fn of_ssh(error: &k0smotron_ssh::Error, on_changed_key: &str) -> Self {
+    /// As `error` says it; when a host is not the one it was, with what `on_changed_key` says of it.
+    pub fn of_ssh(error: &k0smotron_ssh::Error, on_changed_key: &BTreeMap<String, String>) -> Self {
         let mut message = error.to_string();
-        if matches!(error, k0smotron_ssh::Error::HostKeyMismatch { .. }) {
+        if let k0smotron_ssh::Error::HostKeyMismatch { address, .. } = error
+            && let Some(remedy) = on_changed_key.get(address)
+        {
             message.push_str("; ");
-            message.push_str(on_changed_key);
+            message.push_str(remedy);
         }
         Self {
             reason: error.reason(),

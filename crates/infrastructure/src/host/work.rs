@@ -1,9 +1,9 @@
 //! One attempt on one host: connect, know the host, send a script, wait for its answer. Everything has a deadline, and
 //! every attempt may be the second one.
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
-use k0smotron_ssh::{Command, Connected, HostKey, Session, Target, Transport};
+use k0smotron_ssh::{Command, Connected, NewHost, Session, Target, Transport};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use super::{
     script::{Script, Settings},
 };
 
-/// To a session: TCP, key exchange, login.
+/// To a session with each host on the way: TCP, key exchange, login.
 const CONNECT: Duration = Duration::from_secs(15);
 /// What sending a script and staging its files may take beside the waiting.
 const TRANSFER: Duration = Duration::from_secs(60);
@@ -31,13 +31,13 @@ pub struct Work<'a> {
     pub steps: usize,
     /// What its commands must not tell anybody.
     pub secrets: &'a Secrets,
-    /// How to accept a host whose key changed.
-    pub on_changed_key: &'a str,
+    /// How to accept a host on the way whose key changed, by its `address:port`.
+    pub on_changed_key: &'a BTreeMap<String, String>,
     /// For the whole attempt.
     pub deadline: Duration,
 }
 
-/// Does the work. `pin` stores the key of a host that is met for the first time; nothing is run before it did.
+/// Does the work. `pin` stores the keys of hosts that are met for the first time; nothing is run before it did.
 ///
 /// # Errors
 /// Whatever kept the host from giving a final answer, and every answer that is a failure.
@@ -47,17 +47,18 @@ pub async fn attempt<Pin, Pinned>(
     pin: Pin,
 ) -> Result<Answer, Problem>
 where
-    Pin: FnOnce(HostKey) -> Pinned,
+    Pin: FnOnce(Vec<NewHost>) -> Pinned,
     Pinned: Future<Output = Result<(), Problem>>,
 {
     let ends = Instant::now() + work.deadline;
     let of_ssh = |error: k0smotron_ssh::Error| Problem::of_ssh(&error, work.on_changed_key);
-    let connect = CONNECT.min(work.deadline);
+    let hops = u32::try_from(work.target.hops().len()).unwrap_or(u32::MAX);
+    let connect = CONNECT.saturating_mul(hops).min(work.deadline);
     let begun = Instant::now();
     let session = match transport.connect(work.target, connect).await.map_err(of_ssh)? {
         Connected::Known(session) => session,
         Connected::FirstUse(contact) => {
-            pin(contact.host_key().clone()).await?;
+            pin(contact.new_hosts().to_vec()).await?;
             contact.pinned()
         }
     };

@@ -66,7 +66,7 @@ pub fn status(entry: &PooledRemoteMachine, before: &PooledRemoteMachineStatus) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k0smotron_api::infrastructure::v1beta2::JumpHost;
+    use k0smotron_api::infrastructure::v1beta2::Upload;
 
     fn entry(annotations: &str) -> PooledRemoteMachine {
         serde_yaml::from_str(&format!(
@@ -110,13 +110,13 @@ mod tests {
             "false / Ready=False/Quarantined Stalled=True/Quarantined"
         );
         let mut odd = entry("");
-        odd.spec.machine.jump_hosts = vec![JumpHost::default()];
+        odd.spec.machine.uploads = vec![Upload::default()];
         let odd = status(&odd, &none);
         assert_eq!(
             said(&odd),
             "false / Unsupported=True/Unsupported Ready=False/Unsupported Stalled=True/Unsupported"
         );
-        assert!(odd.conditions[0].message.contains("spec.machine.jumpHosts"));
+        assert!(odd.conditions[0].message.contains("spec.machine.uploads"));
         assert!(dirty.conditions[0].message.contains("not reached"));
         assert_eq!(
             status(&entry("k0smotron.io/quarantined: 'not reached'"), &dirty),

@@ -1,23 +1,16 @@
-//! The way to a host: what the spec says of it, the Secrets that this names, and the key that was kept of it. Pure.
+//! The way to a host: what the spec says of it and of the hosts before it, and the Secrets that this names. Pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use k0smotron_api::{
-    infrastructure::v1beta2::{ElevationMethod, PooledRemoteMachine, RemoteMachineSpec, SshKeyReference},
-    names::{
-        annotations,
-        conditions::reasons::{INVALID_PASSWORD, MISSING_FIELDS, PASSWORD_NOT_FOUND, SSH_KEY_NOT_FOUND},
-    },
+    infrastructure::v1beta2::{ElevationMethod, RemoteMachineSpec, SshKeyReference},
+    names::conditions::reasons::{INVALID_PASSWORD, MISSING_FIELDS, PASSWORD_NOT_FOUND, SSH_KEY_NOT_FOUND},
 };
-use k0smotron_ssh::{Elevation, HostKey, HostKeyPolicy, ParseHostKeyError, Target};
-use kube::ResourceExt;
+use k0smotron_ssh::{Elevation, HostKeyPolicy, Target};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::observed::Observed;
-use crate::{host::Problem, pool};
+use super::{observed::Observed, trust};
+use crate::host::Problem;
 
 /// Key of a Secret under which the SSH private key is.
 const PRIVATE_KEY: &str = "value";
@@ -27,14 +20,19 @@ pub type Secrets = BTreeMap<String, Option<BTreeMap<String, SecretString>>>;
 
 /// Names of the Secrets that the way to the host needs.
 pub fn secrets(spec: &RemoteMachineSpec) -> BTreeSet<&str> {
-    let key = spec.ssh_key_ref.as_ref().map(|reference| reference.name.as_str());
-    let password = spec
-        .elevation
-        .as_ref()
-        .and_then(|elevation| elevation.password_ref.as_ref());
-    let password = password.map(|reference| reference.name.as_str());
-    key.into_iter()
-        .chain(password)
+    let elevation = spec.elevation.as_ref();
+    let password = elevation.and_then(|elevation| elevation.password_ref.as_ref());
+    let jump_hosts = spec
+        .jump_hosts
+        .iter()
+        .filter_map(|host| host.ssh_key_ref.as_ref());
+    let keys = spec
+        .ssh_key_ref
+        .iter()
+        .chain(jump_hosts)
+        .map(|reference| &reference.name);
+    keys.chain(password.map(|reference| &reference.name))
+        .map(String::as_str)
         .filter(|name| !name.is_empty())
         .collect()
 }
@@ -45,46 +43,76 @@ pub fn secrets(spec: &RemoteMachineSpec) -> BTreeSet<&str> {
 /// With what is missing of it or cannot be read, and the remedy. Nothing of that heals by itself.
 pub fn target(observed: &Observed) -> Result<Target, Problem> {
     let spec = &observed.machine.spec;
-    let key = spec
-        .ssh_key_ref
-        .as_ref()
-        .filter(|reference| !reference.name.is_empty());
-    let Some(key) = key else {
+    let Some(key) = named(spec.ssh_key_ref.as_ref()) else {
         return Err(Problem::lasting(
             MISSING_FIELDS,
             "spec.sshKeyRef is not set; name the Secret that has the SSH private key under its key value",
         ));
     };
-    let host_keys = match pinned_key(observed) {
-        None => HostKeyPolicy::FirstUse,
-        Some(text) => HostKeyPolicy::Pinned(parse_pins(text).map_err(|why| {
-            Problem::lasting(
-                "InvalidHostKeyPin",
-                format!(
-                    "the annotation {} of {} cannot be read: {why}",
-                    annotations::SSH_HOST_KEY,
-                    pin_holder(observed)
-                ),
-            )
-        })?),
-    };
-    Ok(Target {
+    let mut via = None;
+    for (index, jump) in spec.jump_hosts.iter().enumerate() {
+        let key = named(jump.ssh_key_ref.as_ref()).unwrap_or(key);
+        let mut hop = Target {
+            address: jump.address.clone(),
+            port: port(jump.port, &format!("spec.jumpHosts[{index}].port"))?,
+            user: jump.user.clone(),
+            via,
+            ..logged_in(&observed.secrets, key)?
+        };
+        hop.host_keys = trust::of_jump_host(observed, index, &hop)?;
+        via = Some(Box::new(hop));
+    }
+    let mut target = Target {
         address: spec.address.clone().unwrap_or_default(),
         port: port(spec.port, "spec.port")?,
         user: spec.user.clone(),
-        key: private_key(&observed.secrets, key)?,
         elevation: elevation(&observed.secrets, spec)?,
-        host_keys,
-    })
+        via,
+        ..logged_in(&observed.secrets, key)?
+    };
+    target.host_keys = trust::of_target(observed, &target)?;
+    Ok(target)
+}
+
+/// The reference, if it is one.
+fn named(reference: Option<&SshKeyReference>) -> Option<&SshKeyReference> {
+    reference.filter(|reference| !reference.name.is_empty())
 }
 
 fn port(number: i32, field: &str) -> Result<u16, Problem> {
     u16::try_from(number).map_err(|_| Problem::lasting("InvalidPort", format!("{field} {number} is no port")))
 }
 
-fn private_key(secrets: &Secrets, reference: &SshKeyReference) -> Result<SecretString, Problem> {
-    text(secrets, &reference.name, PRIVATE_KEY, "the SSH private key")
-        .map_err(|message| Problem::lasting(SSH_KEY_NOT_FOUND, message))
+/// Somewhere, with what the Secret says about logging in there.
+fn logged_in(secrets: &Secrets, reference: &SshKeyReference) -> Result<Target, Problem> {
+    let read = |key: &str, what| {
+        text(secrets, &reference.name, key, what)
+            .map_err(|message| Problem::lasting(SSH_KEY_NOT_FOUND, message))
+    };
+    let passphrase = reference.passphrase_key.as_deref();
+    let certificate = reference.certificate_key.as_deref();
+    let certificate = certificate.map(|key| read(key, "the certificate of the SSH private key"));
+    Ok(Target {
+        address: String::new(),
+        port: 0,
+        user: String::new(),
+        key: read(PRIVATE_KEY, "the SSH private key")?,
+        passphrase: passphrase
+            .map(|key| read(key, "the passphrase of the SSH private key"))
+            .transpose()?
+            .map(|text| without_line_end(&text).into()),
+        certificate: certificate
+            .transpose()?
+            .map(|text| text.expose_secret().to_owned()),
+        elevation: Elevation::None,
+        host_keys: HostKeyPolicy::FirstUse,
+        via: None,
+    })
+}
+
+/// Without what editors and `echo` leave behind.
+fn without_line_end(text: &SecretString) -> &str {
+    text.expose_secret().trim_end_matches(['\r', '\n'])
 }
 
 /// How commands become root.
@@ -104,8 +132,7 @@ pub fn elevation(secrets: &Secrets, spec: &RemoteMachineSpec) -> Result<Elevatio
             let what = format!("the password of {}", spec.user);
             let password = text(secrets, &reference.name, &reference.key, &what)
                 .map_err(|message| Problem::lasting(PASSWORD_NOT_FOUND, message))?;
-            // As editors and `echo` leave it.
-            let password = password.expose_secret().trim_end_matches(['\r', '\n']);
+            let password = without_line_end(&password);
             if password.contains(['\r', '\n', '\0']) {
                 let message = format!(
                     "{what} in Secret {} has several lines; it must be one",
@@ -131,51 +158,4 @@ fn text(secrets: &Secrets, name: &str, key: &str, what: &str) -> Result<SecretSt
     found
         .cloned()
         .ok_or_else(|| format!("Secret {name} has no text under its key {key}, where {what} is expected"))
-}
-
-/// One key a line (or separated by commas).
-///
-/// # Errors
-/// With the first part that is no key.
-pub fn parse_pins(text: &str) -> Result<Vec<HostKey>, ParseHostKeyError> {
-    text.split(['\n', ','])
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(str::parse)
-        .collect()
-}
-
-/// The pool entry whose host the machine uses, while it exists.
-pub fn entry(observed: &Observed) -> Option<&Arc<PooledRemoteMachine>> {
-    let name = pool::entry_of(&observed.machine)?;
-    observed.entries.iter().find(|entry| entry.name_any() == name)
-}
-
-/// The key pinned on the object that stands for the host: the pool entry if there is one, else the machine itself.
-pub fn pinned_key(observed: &Observed) -> Option<&str> {
-    let annotations = match entry(observed) {
-        Some(entry) => entry.annotations(),
-        None => observed.machine.annotations(),
-    };
-    annotations
-        .get(annotations::SSH_HOST_KEY)
-        .map(String::as_str)
-        .filter(|text| !text.trim().is_empty())
-}
-
-/// How messages call that object.
-fn pin_holder(observed: &Observed) -> String {
-    match entry(observed) {
-        Some(entry) => format!("PooledRemoteMachine {}", entry.name_any()),
-        None => format!("RemoteMachine {}", observed.machine.name_any()),
-    }
-}
-
-/// What to do about a host whose key changed.
-pub fn on_changed_key(observed: &Observed) -> String {
-    format!(
-        "to accept the new key, remove the annotation {} from {}",
-        annotations::SSH_HOST_KEY,
-        pin_holder(observed)
-    )
 }

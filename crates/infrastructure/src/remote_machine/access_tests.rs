@@ -1,10 +1,15 @@
 //! From specs as users write them, and the Secrets they name, to the way to a host.
 
+use std::sync::Arc;
+
 use k0smotron_api::infrastructure::v1beta2::RemoteMachineSpec;
 use k0smotron_ssh::Elevation;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::access::{self, Secrets};
+use super::{
+    access::{self, Secrets},
+    report_tests::observed,
+};
 
 fn spec(yaml: &str) -> RemoteMachineSpec {
     serde_yaml::from_str(yaml).unwrap()
@@ -37,9 +42,9 @@ fn a_password_is_one_line_of_its_secret() {
     assert_eq!(given(" hunter2 "), " hunter2 ");
     assert_eq!(given("hunter2\r\n"), "hunter2");
     let refused = |texts: &[(&str, &str)]| of(texts).unwrap_err();
-    let problem = refused(&[("b", "one\ntwo\n")]);
+    let problem = refused(&[("b", "hunter2\nhunter3\n")]);
     assert_eq!(problem.reason, "InvalidPassword");
-    assert!(!problem.message.contains("one"), "{}", problem.message);
+    assert!(!problem.message.contains("hunter"), "{}", problem.message);
     for texts in [&[("b", "\n")][..], &[("c", "x")]] {
         let problem = refused(texts);
         assert_eq!(problem.reason, "PasswordNotFound");
@@ -68,14 +73,51 @@ fn the_old_field_and_the_new_one_say_the_same() {
 }
 
 #[test]
-fn pins_are_read_as_users_write_them() {
-    let one = format!("SHA256:{}", "A".repeat(43));
-    assert_eq!(access::parse_pins(&one).unwrap().len(), 1);
-    assert_eq!(
-        access::parse_pins(&format!("ssh-ed25519 {one}\n{one},\n"))
-            .unwrap()
-            .len(),
-        2
+fn each_host_is_logged_in_to_with_its_own_key_or_that_of_the_machine() {
+    let mut world = observed();
+    Arc::make_mut(&mut world.machine).spec = spec(
+        "{address: 10.0.0.1, sshKeyRef: {name: key, certificateKey: cert}, jumpHosts: [{address: x}, \
+         {address: y, sshKeyRef: {name: jump, passphraseKey: phrase}}]}",
     );
-    assert!(access::parse_pins("SHA256:short").is_err());
+    world.secrets = secrets(
+        "key",
+        &[
+            ("value", "one"),
+            ("cert", "ssh-ed25519-cert-v01@openssh.com AAAA"),
+        ],
+    );
+    let problem = access::target(&world).unwrap_err();
+    assert_eq!(problem.reason, "SSHKeyNotFound");
+    assert!(
+        problem.message.starts_with("Secret jump does not exist"),
+        "{}",
+        problem.message
+    );
+
+    world.secrets.extend(secrets("jump", &[("value", "two")]));
+    let problem = access::target(&world).unwrap_err();
+    assert!(
+        problem
+            .message
+            .contains("under its key phrase, where the passphrase"),
+        "{}",
+        problem.message
+    );
+
+    world
+        .secrets
+        .extend(secrets("jump", &[("value", "two"), ("phrase", "three\n")]));
+    let target = access::target(&world).unwrap();
+    let of_hops: Vec<_> = target
+        .hops()
+        .into_iter()
+        .map(|hop| {
+            let passphrase = hop.passphrase.as_ref().map_or("", |text| text.expose_secret());
+            (hop.key.expose_secret(), passphrase, hop.certificate.is_some())
+        })
+        .collect();
+    assert_eq!(
+        of_hops,
+        [("one", "", true), ("two", "three", false), ("one", "", true)]
+    );
 }

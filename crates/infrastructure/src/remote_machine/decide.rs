@@ -21,7 +21,7 @@ use super::{
     access,
     attempts::Next,
     observed::{Data, Observed},
-    peers, plan,
+    peers, plan, trust,
 };
 use crate::{
     host::Problem,
@@ -300,8 +300,7 @@ fn clean_up(observed: &Observed) -> Step {
         .as_deref()
         .is_some_and(|id| !id.is_empty());
     let is_claimed = machine.annotations().contains_key(annotations::INSTALL_ID);
-    // The key of a host is kept before the first command runs there.
-    let was_there = is_provisioned || (is_claimed && access::pinned_key(observed).is_some());
+    let was_there = is_provisioned || (is_claimed && trust::may_have_been_used(observed));
     if !was_there && !observed.provisioning.running {
         return Step::Release { left: None };
     }

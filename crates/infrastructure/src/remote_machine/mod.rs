@@ -20,6 +20,7 @@ mod peers;
 mod plan;
 mod report;
 mod task;
+mod trust;
 
 #[cfg(test)]
 mod access_tests;
@@ -29,6 +30,8 @@ mod decide_tests;
 mod plan_tests;
 #[cfg(test)]
 mod report_tests;
+#[cfg(test)]
+mod trust_tests;
 
 use std::{sync::Arc, time::Duration};
 

@@ -17,9 +17,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::{
-    access,
     attempts::Inputs,
     observed::{Data, Observed, Work},
+    trust,
 };
 use crate::host::{
     Problem,
@@ -155,6 +155,8 @@ pub fn inputs(observed: &Observed) -> Inputs {
         spec.use_sudo,
         spec.elevation,
         spec.ssh_key_ref,
+        spec.host_keys,
+        spec.jump_hosts,
         spec.clean_up_commands,
     ]);
     way.to_string().hash(&mut hasher);
@@ -172,7 +174,7 @@ pub fn inputs(observed: &Observed) -> Inputs {
     }
     Inputs {
         digest: hasher.finish(),
-        host_key: access::pinned_key(observed).map(str::to_owned),
+        host_key: trust::all_kept(observed),
     }
 }
 
@@ -212,6 +214,12 @@ pub fn claim(machine: &RemoteMachine, entry: Option<&PooledRemoteMachine>, insta
             // What the template says holds only where the entry says neither; the two must not contradict each other.
             if host.elevation.is_some() || (host.use_sudo && machine.spec.elevation.is_some()) {
                 spec.insert("elevation".to_owned(), json!(host.elevation));
+            }
+            if let Some(keys) = &host.host_keys {
+                spec.insert("hostKeys".to_owned(), json!(keys));
+            }
+            if !host.jump_hosts.is_empty() {
+                spec.insert("jumpHosts".to_owned(), json!(host.jump_hosts));
             }
             if let Some(domain) = &host.failure_domain {
                 spec.insert("failureDomain".to_owned(), json!(domain));

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use k0smotron_api::infrastructure::v1beta2::{JumpHost, RemoteMachine, RemoteMachineStatus};
+use k0smotron_api::infrastructure::v1beta2::{RemoteMachine, RemoteMachineStatus, Upload};
 
 use super::{
     access::Secrets,
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::host::Problem;
 
-fn observed() -> Observed {
+/// A machine that has an address and a key.
+pub(super) fn observed() -> Observed {
     let machine: RemoteMachine = serde_yaml::from_str(
         "apiVersion: infrastructure.cluster.x-k8s.io/v1beta2\nkind: RemoteMachine\n\
          metadata: {name: m, namespace: ns, generation: 3}\nspec: {address: 10.0.0.1, sshKeyRef: {name: key}}\n",
@@ -138,7 +139,7 @@ fn a_machine_tells_its_story() {
 #[test]
 fn what_is_unsupported_is_said_until_it_is_gone() {
     let mut world = observed();
-    Arc::make_mut(&mut world.machine).spec.jump_hosts = vec![JumpHost::default()];
+    Arc::make_mut(&mut world.machine).spec.uploads = vec![Upload::default()];
     let status = after(
         &mut world,
         &Step::Refuse(Problem::lasting("Unsupported", "a jump host")),
@@ -149,8 +150,8 @@ fn what_is_unsupported_is_said_until_it_is_gone() {
             .find(|condition| condition.starts_with("Unsupported"))
     };
     let said_so = unsupported(&status).unwrap();
-    assert!(said_so.starts_with("Unsupported=True") && said_so.contains("spec.jumpHosts"));
-    Arc::make_mut(&mut world.machine).spec.jump_hosts.clear();
+    assert!(said_so.starts_with("Unsupported=True") && said_so.contains("spec.uploads"));
+    Arc::make_mut(&mut world.machine).spec.uploads.clear();
     let status = after(&mut world, &Step::Provision { number: 0 });
     assert_eq!(unsupported(&status), None);
 }

@@ -1,13 +1,10 @@
 //! Attempts on a host: everything they need is taken along, since the reconcile that began them is over by then.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
-use k0smotron_api::{
-    infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine},
-    names::annotations,
-};
+use k0smotron_api::infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine};
 use k0smotron_runtime::Context;
-use k0smotron_ssh::HostKey;
+use k0smotron_ssh::NewHost;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -19,7 +16,7 @@ use super::{
     access,
     fetch::Sources,
     observed::{Data, Observed},
-    plan,
+    plan, trust,
 };
 use crate::host::{
     Problem,
@@ -108,20 +105,21 @@ struct Attempt {
     context: Context,
     transport: Arc<dyn k0smotron_ssh::Transport>,
     target: k0smotron_ssh::Target,
-    on_changed_key: String,
+    on_changed_key: BTreeMap<String, String>,
     machine: Arc<RemoteMachine>,
     entry: Option<Arc<PooledRemoteMachine>>,
 }
 
 impl Attempt {
     fn new(observed: &Observed, sources: &Sources) -> Result<Self, Problem> {
+        let target = access::target(observed)?;
         Ok(Self {
             context: sources.context.clone(),
             transport: sources.transport.clone(),
-            target: access::target(observed)?,
-            on_changed_key: access::on_changed_key(observed),
+            on_changed_key: trust::on_changed_key(observed, &target),
+            target,
             machine: observed.machine.clone(),
-            entry: access::entry(observed).cloned(),
+            entry: trust::entry(observed).cloned(),
         })
     }
 
@@ -136,17 +134,17 @@ impl Attempt {
             on_changed_key: &self.on_changed_key,
             deadline: asked.deadline,
         };
-        work::attempt(self.transport.as_ref(), &work, |key| self.pin(key))
+        work::attempt(self.transport.as_ref(), &work, |hosts| self.pin(hosts))
             .await
             .map(drop)
     }
 
-    /// Keeps the key of a host that is met for the first time, on the object that stands for it.
-    async fn pin(&self, key: HostKey) -> Result<(), Problem> {
+    /// Keeps the keys of hosts that are met for the first time, on the object that stands for the last of them.
+    async fn pin(&self, hosts: Vec<NewHost>) -> Result<(), Problem> {
         let namespace = self.machine.namespace().unwrap_or_default();
         let kept = match &self.entry {
-            Some(entry) => keep(&self.context.api(&namespace), entry.as_ref(), &key).await,
-            None => keep(&self.context.api(&namespace), self.machine.as_ref(), &key).await,
+            Some(entry) => keep(&self.context.api(&namespace), entry.as_ref(), &hosts).await,
+            None => keep(&self.context.api(&namespace), self.machine.as_ref(), &hosts).await,
         };
         let kept = kept.map_err(|error| {
             Problem::passing(
@@ -154,42 +152,42 @@ impl Attempt {
                 format!("the key of the host could not be kept: {error}"),
             )
         })?;
-        if kept {
-            let note = format!(
-                "{} is trusted from now on with the host key {key}",
-                self.target.endpoint()
-            );
-            self.context
-                .events
-                .normal_later(self.machine.as_ref(), "HostKeyPinned", &note);
-            return Ok(());
+        if !kept {
+            // The next attempt compares with what was kept meanwhile.
+            return Err(Problem::passing(
+                "HostKeyNotKept",
+                "another host key was pinned meanwhile",
+            ));
         }
-        // Somebody pinned another one since this attempt began; the next one compares with that.
-        Err(Problem::passing(
-            "HostKeyNotKept",
-            format!("another host key was pinned meanwhile; {}", self.on_changed_key),
-        ))
+        for host in hosts {
+            let note = format!(
+                "{} is trusted from now on with the host key {}",
+                host.endpoint, host.host_key
+            );
+            let events = &self.context.events;
+            events.normal_later(self.machine.as_ref(), "HostKeyPinned", &note);
+        }
+        Ok(())
     }
 }
 
-/// Writes the annotation, unless there is one of another key. Returns whether this key is the one that is kept.
-async fn keep<K>(api: &Api<K>, holder: &K, key: &HostKey) -> Result<bool, kube::Error>
+/// Writes the annotations, unless there is one of another key. Returns whether these keys are the ones that are kept.
+async fn keep<K>(api: &Api<K>, holder: &K, hosts: &[NewHost]) -> Result<bool, kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
     let name = holder.name_any();
     for _ in 0..5 {
         let now: PartialObjectMeta<K> = api.get_metadata(&name).await?;
-        if let Some(text) = now
-            .annotations()
-            .get(annotations::SSH_HOST_KEY)
-            .filter(|text| !text.trim().is_empty())
-        {
-            return Ok(access::parse_pins(text).is_ok_and(|pins| pins.iter().any(|pin| pin.matches(key))));
+        let Some(changes) = trust::to_keep(now.annotations(), hosts) else {
+            return Ok(false);
+        };
+        if changes.is_empty() {
+            return Ok(true);
         }
         let patch = json!({ "metadata": {
             "resourceVersion": now.resource_version(),
-            "annotations": { annotations::SSH_HOST_KEY: key.to_string() },
+            "annotations": changes,
         }});
         match api
             .patch_metadata(&name, &PatchParams::default(), &Patch::Merge(patch))

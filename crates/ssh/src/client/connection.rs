@@ -1,17 +1,17 @@
-//! An authenticated connection: one channel for each command.
+//! An authenticated connection: one channel for each command, or to each host that is reached through this one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use russh::client::{Handle, Msg};
-use russh::{ChannelMsg, ChannelWriteHalf, Disconnect, Sig};
+use russh::{ChannelMsg, ChannelOpenFailure, ChannelWriteHalf, Disconnect, Sig};
 use tokio::time::timeout;
 
 use super::handler::{Facts, HostKeyCheck};
-use super::stream::CutOnDrop;
+use super::stream::{CutOnDrop, Duplex};
 use crate::transport::{Connection, Exec, ExitStatus, RawOutput};
-use crate::{Captured, Error};
+use crate::{Captured, Error, Target};
 
 /// How long a polite good-bye may take.
 const GOOD_BYE: Duration = Duration::from_secs(1);
@@ -24,6 +24,8 @@ pub(super) struct RusshConnection {
     facts: Arc<Facts>,
     endpoint: String,
     cut: CutOnDrop,
+    /// What this one runs through, if anything: ends after it.
+    via: Option<Box<RusshConnection>>,
 }
 
 impl RusshConnection {
@@ -38,6 +40,42 @@ impl RusshConnection {
             facts,
             endpoint,
             cut,
+            via: None,
+        }
+    }
+
+    /// This connection, which was made through that one.
+    pub(super) fn through(self, via: Option<Self>) -> Self {
+        Self {
+            via: via.map(Box::new),
+            ..self
+        }
+    }
+
+    /// A stream from the host to another one.
+    pub(super) async fn forward(&self, target: &Target) -> Result<Box<dyn Duplex>, Error> {
+        // Whom the connection is made for is of interest for the log of the host only.
+        let channel = self
+            .handle
+            .channel_open_direct_tcpip(target.host(), target.port.into(), "127.0.0.1", 0)
+            .await;
+        match channel {
+            Ok(channel) => Ok(Box::new(channel.into_stream())),
+            Err(russh::Error::ChannelOpenFailure(reason)) => Err(Error::Unreachable {
+                address: target.endpoint(),
+                cause: match reason {
+                    ChannelOpenFailure::AdministrativelyProhibited => format!(
+                        "{} does not forward connections for this user, see AllowTcpForwarding, PermitOpen and \
+                         authorized_keys there",
+                        self.endpoint
+                    ),
+                    ChannelOpenFailure::ConnectFailed => {
+                        format!("{} gets no connection to it", self.endpoint)
+                    }
+                    reason => format!("{} did not open a channel ({reason:?})", self.endpoint),
+                },
+            }),
+            Err(error) => Err(self.lost(&format!("going on to {}", target.endpoint()), &error.to_string())),
         }
     }
 
@@ -134,12 +172,15 @@ impl Connection for RusshConnection {
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         async move {
-            let Self { handle, cut, .. } = *self;
+            let Self { handle, cut, via, .. } = *self;
             if handle.disconnect(Disconnect::ByApplication, "", "").await.is_ok() {
                 // How the session ends does not matter any more.
                 let _ = timeout(GOOD_BYE, handle).await;
             }
             drop(cut);
+            if let Some(via) = via {
+                via.close().await;
+            }
         }
         .boxed()
     }

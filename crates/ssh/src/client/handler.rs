@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use russh::client::{DisconnectReason, Handler};
 use russh::keys::PublicKeyOrCertificate;
 
+use crate::pins::Refusal;
 use crate::{HostKey, HostKeyPolicy};
 
 /// What a connection tells about itself. The first value of each wins.
@@ -17,6 +18,8 @@ pub(super) struct Facts {
 }
 
 pub(super) struct HostKeyCheck {
+    /// What certificates have to name.
+    pub(super) host: String,
     pub(super) policy: HostKeyPolicy,
     pub(super) facts: Arc<Facts>,
 }
@@ -25,7 +28,7 @@ pub(super) struct HostKeyCheck {
 #[derive(Debug)]
 pub(super) enum Failure {
     Russh(russh::Error),
-    Mismatch(HostKey),
+    Refused(HostKey, Refusal),
 }
 
 impl From<russh::Error> for Failure {
@@ -38,15 +41,15 @@ impl Handler for HostKeyCheck {
     type Error = Failure;
 
     /// Called after the signature of the key exchange was verified: the host holds the key, the question is
-    /// whether it is the right one. A certificate counts as the key in it; none is asked for.
+    /// whether it is the right one. A certificate is asked for only where an authority is trusted.
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Failure> {
         let Some(presented) = HostKey::presented(&key.public_key()) else {
             return Ok(false);
         };
         if let HostKeyPolicy::Pinned(pins) = &self.policy
-            && !pins.iter().any(|pin| pin.matches(&presented))
+            && let Err(refusal) = pins.check(&self.host, &presented, key.certificate())
         {
-            return Err(Failure::Mismatch(presented));
+            return Err(Failure::Refused(presented, refusal));
         }
         Ok(self.facts.host_key.get_or_init(|| presented.clone()) == &presented)
     }
@@ -55,7 +58,7 @@ impl Handler for HostKeyCheck {
         self.facts.ended.get_or_init(|| match reason {
             DisconnectReason::ReceivedDisconnect(info) => format!("the host said {:?}", info.message),
             DisconnectReason::Error(Failure::Russh(error)) => error.to_string(),
-            DisconnectReason::Error(Failure::Mismatch(key)) => format!("the host presented {key}"),
+            DisconnectReason::Error(Failure::Refused(key, _)) => format!("the host presented {key}"),
         });
         Ok(())
     }

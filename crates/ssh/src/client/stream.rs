@@ -1,4 +1,4 @@
-//! A TCP stream that can be cut from outside.
+//! The stream under a connection, which can be cut from outside: TCP, or a channel of the connection to the host before.
 //!
 //! russh reads and writes in a task of its own, which ends when its stream ends. Left to itself it would
 //! outlive us: during the handshake, or while data waits for a window, it does not notice that nobody holds
@@ -10,20 +10,24 @@ use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+
+/// What a connection runs over.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 /// Ends the stream when dropped.
 pub(super) struct CutOnDrop(#[allow(dead_code, reason = "held for its drop")] oneshot::Sender<()>);
 
 pub(super) struct Cuttable {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     /// `None` once it has fired: a oneshot receiver must not be polled again.
     cut: Option<oneshot::Receiver<()>>,
 }
 
 impl Cuttable {
-    pub(super) fn new(stream: TcpStream) -> (Self, CutOnDrop) {
+    pub(super) fn new(stream: Box<dyn Duplex>) -> (Self, CutOnDrop) {
         let (sender, receiver) = oneshot::channel();
         (
             Self {

@@ -21,10 +21,13 @@ fn session(connection: impl Connection + 'static, user: &str, elevation: Elevati
         port: 22,
         user: user.into(),
         key: "".into(),
+        passphrase: None,
+        certificate: None,
         elevation,
-        host_keys: HostKeyPolicy::Pinned(vec![host_key.clone()]),
+        host_keys: HostKeyPolicy::Pinned(vec![host_key.clone()].into()),
+        via: None,
     };
-    match Connected::new(Box::new(connection), &target, host_key) {
+    match Connected::new(Box::new(connection), &target, vec![host_key]) {
         Connected::Known(session) => session,
         Connected::FirstUse(_) => panic!("the key is pinned"),
     }

@@ -27,7 +27,7 @@ fn keygen(arguments: &[&str]) -> (String, String) {
 }
 
 fn parse(text: impl Into<String>) -> Result<UserKey, InvalidKey> {
-    UserKey::parse(&SecretString::from(text.into()))
+    UserKey::parse(&SecretString::from(text.into()), None)
 }
 
 const KINDS: [&[&str]; 9] = [
@@ -111,21 +111,61 @@ fn other_blocks_before_the_key_are_passed_over() {
 
 #[test]
 fn a_passphrase_is_named_as_the_reason() {
-    for arguments in [
-        &["-t", "ed25519", "-N", "secret"][..],
-        &["-t", "rsa", "-b", "2048", "-N", "secret"],
-        &["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "secret"],
-        &["-t", "rsa", "-b", "2048", "-m", "PKCS8", "-N", "secret"],
-        &["-t", "ecdsa", "-m", "PEM", "-N", "secret"],
-        &["-t", "ecdsa", "-m", "PKCS8", "-N", "secret"],
+    for (arguments, reason) in [
+        (&["-t", "ed25519", "-N", "secret"][..], InvalidKey::Encrypted),
+        (
+            &["-t", "rsa", "-b", "2048", "-N", "secret"],
+            InvalidKey::Encrypted,
+        ),
+        (
+            &["-t", "rsa", "-b", "2048", "-m", "PKCS8", "-N", "secret"],
+            InvalidKey::Encrypted,
+        ),
+        (
+            &["-t", "ecdsa", "-m", "PKCS8", "-N", "secret"],
+            InvalidKey::Encrypted,
+        ),
+        (
+            &["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "secret"],
+            InvalidKey::OldEncryption,
+        ),
+        (
+            &["-t", "ecdsa", "-m", "PEM", "-N", "secret"],
+            InvalidKey::OldEncryption,
+        ),
     ] {
         let (private, _) = keygen(arguments);
+        assert_eq!(parse(private).unwrap_err(), reason, "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_right_passphrase_opens_a_key_and_no_other() {
+    // One round: what is slow on purpose is slower still without optimization.
+    for arguments in [
+        &["-t", "ed25519", "-a", "1", "-N", "secret"][..],
+        &["-t", "ecdsa", "-b", "384", "-a", "1", "-N", "secret"],
+        &["-t", "rsa", "-b", "2048", "-a", "1", "-N", "secret"],
+        &["-t", "ecdsa", "-b", "384", "-m", "PKCS8", "-N", "secret"],
+    ] {
+        let (private, public) = keygen(arguments);
+        let opened = |passphrase: &str| {
+            UserKey::parse(&SecretString::from(private.as_str()), Some(&passphrase.into()))
+        };
+        let expected = PublicKey::from_openssh(&public).unwrap();
         assert_eq!(
-            parse(private).unwrap_err(),
-            InvalidKey::Encrypted,
+            opened("secret").unwrap().public.key_data(),
+            expected.key_data(),
+            "{arguments:?}"
+        );
+        assert_eq!(
+            opened("guess").unwrap_err(),
+            InvalidKey::Passphrase,
             "{arguments:?}"
         );
     }
+    let (plain, _) = keygen(&["-t", "ed25519", "-N", ""]);
+    assert!(UserKey::parse(&plain.into(), Some(&"needless".into())).is_ok());
 }
 
 #[test]

@@ -137,8 +137,11 @@ impl Sshd {
             port: self.port,
             user: output(Command::new("id").arg("-un")).trim().to_owned(),
             key,
+            passphrase: None,
+            certificate: None,
             elevation: Elevation::None,
             host_keys: HostKeyPolicy::FirstUse,
+            via: None,
         }
     }
 
@@ -175,6 +178,19 @@ pub async fn refusal(target: &Target) -> Error {
         .connect(target, LONG)
         .await
         .expect_err("this connection must be refused")
+}
+
+/// Signs a public key with that of an authority, and returns the certificate.
+pub fn sign(authority: &Path, public: &Path, arguments: &[&str]) -> String {
+    output(
+        Command::new("ssh-keygen")
+            .arg("-q")
+            .arg("-s")
+            .arg(authority)
+            .args(arguments)
+            .arg(public),
+    );
+    fs::read_to_string(public.to_str().unwrap().replace(".pub", "-cert.pub")).unwrap()
 }
 
 pub fn keygen(path: &Path, arguments: &[&str]) {

@@ -27,16 +27,6 @@ pub struct SshKeyReference {
     pub passphrase_key: Option<String>,
 }
 
-impl SshKeyReference {
-    /// Paths below the reference of what is set and not supported yet.
-    pub(super) fn unsupported(&self) -> Vec<String> {
-        Fields::default()
-            .when(self.certificate_key.is_some(), "certificateKey")
-            .when(self.passphrase_key.is_some(), "passphraseKey")
-            .into_vec()
-    }
-}
-
 /// What a host has to prove that it is; any one of these is enough.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -60,17 +50,6 @@ pub struct HostKeys {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 8192)))]
     pub authorities: Vec<String>,
-}
-
-impl HostKeys {
-    /// Paths below this of what is set and not supported yet.
-    pub(super) fn unsupported(&self) -> Vec<String> {
-        Fields::default()
-            .when(!self.fingerprints.is_empty(), "fingerprints")
-            .when(self.known_hosts.is_some(), "knownHosts")
-            .when(!self.authorities.is_empty(), "authorities")
-            .into_vec()
-    }
 }
 
 /// A host to go through.

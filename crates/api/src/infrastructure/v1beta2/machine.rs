@@ -166,14 +166,9 @@ impl RemoteMachineSpec {
     #[must_use]
     pub fn unsupported(&self) -> Vec<String> {
         let elevation = self.elevation.as_ref().map(ElevationSettings::unsupported);
-        let key = self.ssh_key_ref.as_ref().map(SshKeyReference::unsupported);
-        let host_keys = self.host_keys.as_ref().map(HostKeys::unsupported);
         Fields::default()
             .when(self.pool_selector.is_some(), "spec.poolSelector")
             .below("spec.elevation", elevation.unwrap_or_default())
-            .below("spec.sshKeyRef", key.unwrap_or_default())
-            .below("spec.hostKeys", host_keys.unwrap_or_default())
-            .when(!self.jump_hosts.is_empty(), "spec.jumpHosts")
             .when(!self.uploads.is_empty(), "spec.uploads")
             .when(self.provision_job.is_some(), "spec.provisionJob")
             .into_vec()

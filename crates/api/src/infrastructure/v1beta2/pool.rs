@@ -126,12 +126,8 @@ impl PooledRemoteMachineSpec {
     pub fn unsupported(&self) -> Vec<String> {
         let machine = &self.machine;
         let elevation = machine.elevation.as_ref().map(ElevationSettings::unsupported);
-        let host_keys = machine.host_keys.as_ref().map(HostKeys::unsupported);
         Fields::default()
             .below("spec.machine.elevation", elevation.unwrap_or_default())
-            .below("spec.machine.sshKeyRef", machine.ssh_key_ref.unsupported())
-            .below("spec.machine.hostKeys", host_keys.unwrap_or_default())
-            .when(!machine.jump_hosts.is_empty(), "spec.machine.jumpHosts")
             .when(!machine.uploads.is_empty(), "spec.machine.uploads")
             .into_vec()
     }
