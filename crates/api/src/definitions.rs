@@ -7,77 +7,78 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceConversion, CustomResourceDefinition, ServiceReference, WebhookClientConfig,
     WebhookConversion,
 };
-use kube::CustomResourceExt;
+use kube::{CustomResourceExt, Resource};
 
 use crate::{bootstrap, control_plane, infrastructure, k0smotron, schema};
 
+/// A kind that is installed. Its definition is made when it is asked for: as typed values the large ones take megabytes.
+pub struct Kind {
+    pub group: String,
+    pub name: String,
+    definition: fn() -> CustomResourceDefinition,
+}
+
+impl Kind {
+    /// The definition, with all versions.
+    ///
+    /// The schemas are tidied (see [`schema::tidy`]) so that they read like the ones of other Cluster API providers.
+    #[must_use]
+    pub fn definition(&self) -> CustomResourceDefinition {
+        let mut definition = (self.definition)();
+        schema::tidy(&mut definition);
+        k0smotron::defaults::set(&mut definition);
+        definition
+    }
+}
+
+/// Every kind that k0smotron installs.
+#[must_use]
+pub fn kinds() -> Vec<Kind> {
+    vec![
+        kind::<bootstrap::v1beta1::K0sControllerConfig, bootstrap::v1beta2::K0sControllerConfig>(),
+        kind::<bootstrap::v1beta1::K0sWorkerConfig, bootstrap::v1beta2::K0sWorkerConfig>(),
+        kind::<bootstrap::v1beta1::K0sWorkerConfigTemplate, bootstrap::v1beta2::K0sWorkerConfigTemplate>(),
+        kind::<control_plane::v1beta1::K0sControlPlane, control_plane::v1beta2::K0sControlPlane>(),
+        kind::<
+            control_plane::v1beta1::K0sControlPlaneTemplate,
+            control_plane::v1beta2::K0sControlPlaneTemplate,
+        >(),
+        kind::<control_plane::v1beta1::K0smotronControlPlane, control_plane::v1beta2::K0smotronControlPlane>(
+        ),
+        kind::<
+            control_plane::v1beta1::K0smotronControlPlaneTemplate,
+            control_plane::v1beta2::K0smotronControlPlaneTemplate,
+        >(),
+        kind::<infrastructure::v1beta1::PooledRemoteMachine, infrastructure::v1beta2::PooledRemoteMachine>(),
+        kind::<infrastructure::v1beta1::RemoteCluster, infrastructure::v1beta2::RemoteCluster>(),
+        kind::<infrastructure::v1beta1::RemoteClusterTemplate, infrastructure::v1beta2::RemoteClusterTemplate>(
+        ),
+        kind::<infrastructure::v1beta1::RemoteMachine, infrastructure::v1beta2::RemoteMachine>(),
+        kind::<infrastructure::v1beta1::RemoteMachineTemplate, infrastructure::v1beta2::RemoteMachineTemplate>(
+        ),
+        kind::<k0smotron::v1beta1::Cluster, k0smotron::v1beta2::Cluster>(),
+        kind::<k0smotron::v1beta1::JoinTokenRequest, k0smotron::v1beta2::JoinTokenRequest>(),
+    ]
+}
+
 /// Every CustomResourceDefinition that k0smotron installs, ordered by name.
-///
-/// The schemas are tidied (see [`schema::tidy`]) so that they read like the ones of other Cluster API providers.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![
-        both(
-            bootstrap::v1beta1::K0sControllerConfig::crd(),
-            bootstrap::v1beta2::K0sControllerConfig::crd(),
-        ),
-        both(
-            bootstrap::v1beta1::K0sWorkerConfig::crd(),
-            bootstrap::v1beta2::K0sWorkerConfig::crd(),
-        ),
-        both(
-            bootstrap::v1beta1::K0sWorkerConfigTemplate::crd(),
-            bootstrap::v1beta2::K0sWorkerConfigTemplate::crd(),
-        ),
-        both(
-            control_plane::v1beta1::K0sControlPlane::crd(),
-            control_plane::v1beta2::K0sControlPlane::crd(),
-        ),
-        both(
-            control_plane::v1beta1::K0sControlPlaneTemplate::crd(),
-            control_plane::v1beta2::K0sControlPlaneTemplate::crd(),
-        ),
-        both(
-            control_plane::v1beta1::K0smotronControlPlane::crd(),
-            control_plane::v1beta2::K0smotronControlPlane::crd(),
-        ),
-        both(
-            control_plane::v1beta1::K0smotronControlPlaneTemplate::crd(),
-            control_plane::v1beta2::K0smotronControlPlaneTemplate::crd(),
-        ),
-        both(
-            infrastructure::v1beta1::PooledRemoteMachine::crd(),
-            infrastructure::v1beta2::PooledRemoteMachine::crd(),
-        ),
-        both(
-            infrastructure::v1beta1::RemoteCluster::crd(),
-            infrastructure::v1beta2::RemoteCluster::crd(),
-        ),
-        both(
-            infrastructure::v1beta1::RemoteClusterTemplate::crd(),
-            infrastructure::v1beta2::RemoteClusterTemplate::crd(),
-        ),
-        both(
-            infrastructure::v1beta1::RemoteMachine::crd(),
-            infrastructure::v1beta2::RemoteMachine::crd(),
-        ),
-        both(
-            infrastructure::v1beta1::RemoteMachineTemplate::crd(),
-            infrastructure::v1beta2::RemoteMachineTemplate::crd(),
-        ),
-        both(
-            k0smotron::v1beta1::Cluster::crd(),
-            k0smotron::v1beta2::Cluster::crd(),
-        ),
-        both(
-            k0smotron::v1beta1::JoinTokenRequest::crd(),
-            k0smotron::v1beta2::JoinTokenRequest::crd(),
-        ),
-    ];
-    crds.iter_mut().for_each(schema::tidy);
-    crds.iter_mut().for_each(k0smotron::defaults::set);
+    let mut crds: Vec<_> = kinds().iter().map(Kind::definition).collect();
     crds.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     crds
+}
+
+fn kind<Old, New>() -> Kind
+where
+    Old: CustomResourceExt,
+    New: CustomResourceExt + Resource<DynamicType = ()>,
+{
+    Kind {
+        group: New::group(&()).into_owned(),
+        name: New::kind(&()).into_owned(),
+        definition: || both(Old::crd(), New::crd()),
+    }
 }
 
 /// A kind that is stored as v1beta2 and served as v1beta1 too. Names come from v1beta2, labels from both.

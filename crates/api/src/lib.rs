@@ -33,4 +33,4 @@ pub mod unsupported;
 pub mod validation;
 pub mod webhooks;
 
-pub use definitions::crds;
+pub use definitions::{Kind, crds, kinds};

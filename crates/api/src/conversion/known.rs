@@ -4,7 +4,10 @@
 //! listed as well, or would be lost; the schemas of the definitions know them already. This is the part of a schema that pruning looks
 //! at, in the way of the API server: <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/>.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock},
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -14,31 +17,73 @@ use serde_json::Value;
 use super::rules::Object;
 
 /// The fields below one place of a version.
-#[derive(Debug, Default)]
+///
+/// Versions and kinds have large parts in common (a pod's volumes, its affinity), and every manager that converts keeps them for good: what is
+/// the same is there once, and fields are a sorted list.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Known {
-    fields: BTreeMap<Box<str>, Known>,
+    fields: Box<[(Arc<str>, Arc<Known>)]>,
     /// What a map with free keys holds.
-    values: Option<Box<Known>>,
-    items: Option<Box<Known>>,
+    values: Option<Arc<Known>>,
+    items: Option<Arc<Known>>,
     /// Fields that the schema does not name are kept.
     open: bool,
 }
 
+/// What was seen of schemas so far.
+#[derive(Default)]
+pub(super) struct Shared {
+    places: BTreeSet<Arc<Known>>,
+    names: BTreeSet<Arc<str>>,
+}
+
+impl Shared {
+    fn place(&mut self, known: Known) -> Arc<Known> {
+        if let Some(same) = self.places.get(&known) {
+            return same.clone();
+        }
+        let new = Arc::new(known);
+        self.places.insert(new.clone());
+        new
+    }
+
+    fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some(same) = self.names.get(name) {
+            return same.clone();
+        }
+        let new: Arc<str> = name.into();
+        self.names.insert(new.clone());
+        new
+    }
+}
+
 impl Known {
-    pub(super) fn from_schema(schema: &JSONSchemaProps) -> Self {
+    /// Of a whole object.
+    pub(super) fn root(schema: &JSONSchemaProps, shared: &mut Shared) -> Self {
+        let mut known = Self::from_schema(schema, shared);
+        known.keep_type_and_metadata(shared);
+        known
+    }
+
+    fn from_schema(schema: &JSONSchemaProps, shared: &mut Shared) -> Self {
+        let below = |schema: &JSONSchemaProps, shared: &mut Shared| {
+            let known = Self::from_schema(schema, shared);
+            shared.place(known)
+        };
+        // A map of the schema is sorted.
         let fields = schema
             .properties
             .iter()
             .flatten()
-            .map(|(name, property)| (name.as_str().into(), Self::from_schema(property)))
+            .map(|(name, property)| (shared.name(name), below(property, shared)))
             .collect();
         let (values, any) = match &schema.additional_properties {
-            Some(JSONSchemaPropsOrBool::Schema(values)) => (Some(Box::new(Self::from_schema(values))), false),
+            Some(JSONSchemaPropsOrBool::Schema(values)) => (Some(below(values, shared)), false),
             Some(JSONSchemaPropsOrBool::Bool(any)) => (None, *any),
             None => (None, false),
         };
         let items = match &schema.items {
-            Some(JSONSchemaPropsOrArray::Schema(items)) => Some(Box::new(Self::from_schema(items))),
+            Some(JSONSchemaPropsOrArray::Schema(items)) => Some(below(items, shared)),
             Some(JSONSchemaPropsOrArray::Schemas(_)) | None => None,
         };
         let mut known = Self {
@@ -48,23 +93,29 @@ impl Known {
             open: any || schema.x_kubernetes_preserve_unknown_fields == Some(true),
         };
         if schema.x_kubernetes_embedded_resource == Some(true) {
-            known.keep_type_and_metadata();
+            known.keep_type_and_metadata(shared);
         }
         known
     }
 
     /// An object of the API has these whether its schema names them or not.
-    pub(super) fn keep_type_and_metadata(&mut self) {
+    fn keep_type_and_metadata(&mut self, shared: &mut Shared) {
+        let anything = shared.place(Self {
+            open: true,
+            ..Self::default()
+        });
+        let mut fields: BTreeMap<_, _> = std::mem::take(&mut self.fields).into_iter().collect();
         for name in ["apiVersion", "kind", "metadata"] {
-            let field = self.fields.entry(name.into()).or_default();
-            field.open = true;
-            field.fields.clear();
+            fields.insert(shared.name(name), anything.clone());
         }
+        self.fields = fields.into_iter().collect();
     }
 
     /// What is known of a field; `None` when it would be pruned.
     pub(super) fn field(&self, name: &str) -> Option<&Self> {
-        match self.fields.get(name).or(self.values.as_deref()) {
+        let named = self.fields.binary_search_by(|(known, _)| (**known).cmp(name));
+        let named = named.ok().and_then(|index| self.fields.get(index));
+        match named.map(|(_, known)| known).or(self.values.as_ref()) {
             Some(known) => Some(known),
             None if self.open => Some(&ANYTHING),
             None => None,
@@ -100,12 +151,10 @@ impl Known {
 }
 
 /// Below a place that keeps unknown fields everything is kept.
-static ANYTHING: Known = Known {
-    fields: BTreeMap::new(),
-    values: None,
-    items: None,
+static ANYTHING: LazyLock<Known> = LazyLock::new(|| Known {
     open: true,
-};
+    ..Known::default()
+});
 
 #[cfg(test)]
 mod tests {
@@ -114,7 +163,7 @@ mod tests {
     use super::*;
 
     fn known(schema: Value) -> Known {
-        Known::from_schema(&serde_json::from_value(schema).unwrap())
+        Known::from_schema(&serde_json::from_value(schema).unwrap(), &mut Shared::default())
     }
 
     fn pruned(schema: Value, mut value: Value) -> Value {
