@@ -5,6 +5,7 @@
 //! webhooks is ignored meanwhile. Bootstrap and infrastructure stay with our managers.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k0smotron_e2e_images::{catalog, manager};
@@ -12,6 +13,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
@@ -20,6 +22,7 @@ use serde_json::{Value, json};
 
 use super::NodePlane;
 use crate::managers::NAMESPACE;
+use crate::wait::Patience;
 
 const DEPLOYMENT: &str = "k0smotron-controller-manager-control-plane";
 const SERVICE_ACCOUNT: &str = "k0smotron-controller-manager-control-plane";
@@ -29,6 +32,8 @@ const CERTIFICATE: &str = "k0smotron-webhook-server-cert-control-plane";
 /// Where controller-runtime looks for it.
 const CERTIFICATES: &str = "/tmp/k8s-webhook-server/serving-certs";
 const VOLUME: &str = "serving-certs";
+/// The one before may end as slowly as pods may.
+const LIMIT: Duration = Duration::from_secs(60);
 
 impl NodePlane {
     /// Puts the operator `binary` in the place of our manager of control planes, and waits until it is ready.
@@ -53,15 +58,15 @@ impl NodePlane {
             .patch("other-operator", &ours, &Patch::Apply(administrator))
             .await?;
         set_failure_policy(&client, "Ignore").await?;
-        self.change_deployment(json!({
+        let pod = json!({
             "volumes": [{"name": VOLUME, "secret": {"secretName": CERTIFICATE}}],
             "containers": [{
                 "name": "manager",
                 "image": catalog::OTHER_OPERATOR,
                 "volumeMounts": [{"name": VOLUME, "mountPath": CERTIFICATES, "readOnly": true}],
             }],
-        }))
-        .await
+        });
+        self.replace_pods(pod, catalog::OTHER_OPERATOR).await
     }
 
     /// Puts our manager of `version` back in its place, and waits until it is ready.
@@ -69,27 +74,43 @@ impl NodePlane {
     /// # Errors
     /// It is not within three minutes.
     pub async fn operate_with_ours(&self, version: &str) -> Result<()> {
-        let container = json!({
-            "name": "manager",
-            "image": format!("{}:{version}", manager::REPOSITORY),
-            "volumeMounts": [{"$patch": "delete", "mountPath": CERTIFICATES}],
-        });
-        self.change_deployment(json!({
+        let image = format!("{}:{version}", manager::REPOSITORY);
+        let pod = json!({
             "volumes": [{"$patch": "delete", "name": VOLUME}],
-            "containers": [container],
-        }))
-        .await?;
+            "containers": [{
+                "name": "manager",
+                "image": image,
+                "volumeMounts": [{"$patch": "delete", "mountPath": CERTIFICATES}],
+            }],
+        });
+        self.replace_pods(pod, &image).await?;
         set_failure_policy(&self.client()?, "Fail").await
     }
 
-    async fn change_deployment(&self, pod: Value) -> Result<()> {
-        let deployments: Api<Deployment> = Api::namespaced(self.client()?, NAMESPACE);
+    /// Changes the Deployment's pods, and waits until there are no others any more: two operators at once would both act.
+    async fn replace_pods(&self, pod: Value, image: &str) -> Result<()> {
+        let client = self.client()?;
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
         let change = json!({"spec": {"template": {"spec": pod}}});
         deployments
             .patch(DEPLOYMENT, &PatchParams::default(), &Patch::Strategic(change))
             .await
             .with_context(|| format!("cannot change Deployment {DEPLOYMENT}"))?;
-        self.wait_for_deployment(NAMESPACE, DEPLOYMENT).await
+        let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
+        let of_deployment = ListParams::default().labels("k0smotron-provider=control-plane");
+        let patience = Patience::new(format!("all pods of {DEPLOYMENT} are of {image}"), LIMIT);
+        loop {
+            let found = pods.list(&of_deployment).await?.items;
+            let runs = |pod: &Pod| {
+                let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+                let mut images = containers.filter_map(|container| container.image.as_deref());
+                images.any(|found| found == image)
+            };
+            if !found.is_empty() && found.iter().all(runs) {
+                return self.wait_for_deployment(NAMESPACE, DEPLOYMENT).await;
+            }
+            patience.wait().await?;
+        }
     }
 }
 
