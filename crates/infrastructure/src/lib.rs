@@ -15,6 +15,7 @@ pub mod remote_cluster;
 pub mod remote_machine;
 
 mod belonging;
+mod permits;
 
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ use k0smotron_api::{
 use k0smotron_runtime::{Context, shared::Shared};
 use k0smotron_ssh::SshTransport;
 use kube::runtime::watcher;
+
+use self::permits::FewLogins;
 
 /// The controllers of this provider. Each runs until dropped.
 pub fn controllers(
@@ -41,7 +44,7 @@ pub fn controllers(
             clusters.clone(),
             machines.clone(),
             pool,
-            Arc::new(SshTransport),
+            Arc::new(FewLogins::over(Arc::new(SshTransport))),
         )
         .boxed(),
         pooled_remote_machine::run(context.clone()).boxed(),

@@ -35,8 +35,14 @@ for step in "$job"/steps/*; do
     setsid sh -c "$begin" sh "$identity" "$job" "$step" </dev/null >"$job/output/$name" 2>&1 &
     command=$!
     rm -f "$job/expired"
-    setsid sh -c 'sleep "$1"; : >"$3/expired"; kill -15 "-$2"; sleep 5; kill -9 "-$2"' \
-        sh "$seconds" "$command" "$job" </dev/null >/dev/null 2>&1 &
+    # It outlives a runner that is killed, and the number of the command may be another's by the time it wakes.
+    setsid sh -c 'its() {
+            [ -d "$3" ] || exit
+            said=$(cat "$3/command" 2>/dev/null)
+            [ -z "$said" ] || [ "$said" = "$(sh -c "$4" sh "$2" 2>/dev/null)" ] || exit
+        }
+        sleep "$1"; its "$@"; : >"$3/expired"; kill -15 "-$2"; sleep 5; its "$@"; kill -9 "-$2"' \
+        sh "$seconds" "$command" "$job" "$identity" </dev/null >/dev/null 2>&1 &
     watchdog=$!
     wait "$command"
     status=$?

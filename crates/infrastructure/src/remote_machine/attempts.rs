@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use k0smotron_api::infrastructure::v1beta2::RemoteMachine;
 use k0smotron_runtime::tasks::{TaskState, Tasks};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use tokio::sync::Semaphore;
 
+use super::turns::Turns;
 use crate::host::Problem;
 
 /// An attempt that is over.
@@ -103,6 +105,7 @@ fn backoff(number: u32, problem: &Problem) -> Duration {
 #[derive(Clone)]
 pub struct Attempts {
     tasks: Tasks<RemoteMachine, ()>,
+    turns: Turns,
     ended: Arc<Mutex<HashMap<String, Ended>>>,
     over: Arc<Mutex<HashSet<String>>>,
 }
@@ -115,10 +118,12 @@ impl Attempts {
         Self,
         impl Stream<Item = ObjectRef<RemoteMachine>> + Send + 'static,
     ) {
-        let (tasks, over) = Tasks::new(at_once);
+        // Those who wait for their turn are many, and hold nothing.
+        let (tasks, over) = Tasks::new(Semaphore::MAX_PERMITS);
         (
             Self {
                 tasks,
+                turns: Turns::new(at_once),
                 ended: Arc::default(),
                 over: Arc::default(),
             },
@@ -147,8 +152,11 @@ impl Attempts {
         inputs: Inputs,
         work: impl Future<Output = Result<(), Problem>> + Send + 'static,
     ) {
-        let (ended, key) = (self.ended.clone(), key(machine));
+        let (ended, key, turns) = (self.ended.clone(), key(machine), self.turns.clone());
+        let jump_host = machine.spec.jump_hosts.first();
+        let jump_host = jump_host.map(|host| format!("{}:{}", host.address, host.port));
         self.tasks.start(machine, async move {
+            let _turn = turns.take(jump_host.as_deref()).await;
             // A panic is a failure like any other: tried again, ever more slowly.
             let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!("an attempt on a host panicked");

@@ -21,6 +21,7 @@ mod plan;
 mod report;
 mod task;
 mod trust;
+mod turns;
 
 #[cfg(test)]
 mod access_tests;
