@@ -101,10 +101,7 @@ fn hosts() {
         assert_eq!(machine(spec), [format!("spec.{field}")], "{spec}");
         assert_eq!(entry(spec), [format!("spec.machine.{field}")], "{spec}");
     }
-    assert_eq!(
-        machine("poolSelector: {matchLabels: {a: b}}"),
-        ["spec.poolSelector"]
-    );
+    assert_eq!(machine("poolSelector: {matchLabels: {a: b}}"), [""; 0]);
     assert_eq!(machine("provisionJob: {}"), ["spec.provisionJob"]);
 }
 

@@ -10,10 +10,13 @@ use std::{
 };
 
 use k0smotron_api::{
-    infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine},
+    infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine, RemoteMachineSpec},
     names::annotations,
 };
-use kube::ResourceExt;
+use kube::{
+    ResourceExt,
+    core::{Selector, SelectorExt},
+};
 
 /// What a pool has for a machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +31,41 @@ pub enum Choice {
         hosts: usize,
         quarantined: usize,
     },
+}
+
+/// Whether the machine takes its host from a pool.
+pub fn is_drawn(spec: &RemoteMachineSpec) -> bool {
+    pool_of(spec).is_some() || spec.pool_selector.is_some()
+}
+
+/// Whether the entry is one of those that the machine may get: of its pool, with the labels that it asks for.
+pub fn selects(spec: &RemoteMachineSpec, entry: &PooledRemoteMachine) -> bool {
+    let by_pool = pool_of(spec).map(|pool| pool == entry.spec.pool);
+    let by_labels = spec.pool_selector.as_ref().map(|selector| {
+        // What is no selector selects nothing; admission refuses it.
+        Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(entry.labels()))
+    });
+    is_drawn(spec) && by_pool.unwrap_or(true) && by_labels.unwrap_or(true)
+}
+
+/// How messages call the entries that the machine may get.
+pub fn described(spec: &RemoteMachineSpec) -> String {
+    let pool = pool_of(spec).map(|pool| format!("pool {pool}"));
+    match (&spec.pool_selector, pool) {
+        (None, pool) => pool.unwrap_or_else(|| "no pool".to_owned()),
+        (Some(selector), pool) => {
+            let labels = Selector::try_from(selector.clone())
+                .map_or_else(|error| error.to_string(), |it| it.to_string());
+            format!(
+                "{} with the labels {labels:?}",
+                pool.as_deref().unwrap_or("any pool")
+            )
+        }
+    }
+}
+
+fn pool_of(spec: &RemoteMachineSpec) -> Option<&str> {
+    spec.pool.as_deref().filter(|pool| !pool.is_empty())
 }
 
 /// Name of the RemoteMachine that an entry is reserved for.
@@ -57,7 +95,7 @@ pub fn entry_of(machine: &RemoteMachine) -> Option<&str> {
 }
 
 /// The entry for `machine`. `domain`: the failure domain that it is to stand in (contract IM3), if any; `entries`: those of
-/// its pool and namespace; `others`: all other RemoteMachines; `taken`: names of entries that this process is about to
+/// its namespace that it may get ([`selects`]) or has; `others`: all other RemoteMachines; `taken`: names of entries that this process is about to
 /// give to others ([`Claims`]).
 pub fn choose(
     machine: &RemoteMachine,
@@ -123,7 +161,7 @@ fn is_named(entry: &PooledRemoteMachine, machine: &RemoteMachine) -> bool {
                 .filter(|status| status.reserved)
                 .and_then(|status| status.machine_ref.as_ref());
             by.is_some_and(|by| by.name == machine.name_any())
-                || (machine.spec.pool.as_deref() == Some(&entry.spec.pool) && uses_address(entry, machine))
+                || (selects(&machine.spec, entry) && uses_address(entry, machine))
         }
     }
 }
@@ -295,6 +333,56 @@ mod tests {
                 entry: "a".into(),
                 by: "n".into()
             }
+        );
+    }
+
+    #[test]
+    fn labels_select_among_the_entries_of_a_pool_or_of_all() {
+        let labelled = |name: &str, pool: &str, labels: &str| {
+            let mut entry = entry(name, "");
+            let changed = Arc::make_mut(&mut entry);
+            changed.spec.pool = pool.to_owned();
+            changed.metadata.labels = Some(serde_yaml::from_str(&format!("{{{labels}}}")).unwrap());
+            entry
+        };
+        let entries = [
+            labelled("a", "p", "gpu: none"),
+            labelled("b", "other", "gpu: a100, rack: r1"),
+            labelled("c", "p", "gpu: a100"),
+        ];
+        let selected = |spec: &str| {
+            let spec: RemoteMachineSpec = serde_yaml::from_str(&format!("{{{spec}}}")).unwrap();
+            let names = entries
+                .iter()
+                .filter(|entry| selects(&spec, entry))
+                .map(|entry| entry.name_any());
+            (names.collect::<Vec<_>>().join(""), described(&spec))
+        };
+        let is = |spec: &str, names: &str, said: &str| {
+            assert_eq!(selected(spec), (names.to_owned(), said.to_owned()));
+        };
+        is("pool: p", "ac", "pool p");
+        is(
+            "poolSelector: {matchLabels: {gpu: a100}}",
+            "bc",
+            "any pool with the labels \"gpu=a100\"",
+        );
+        is(
+            "pool: p, poolSelector: {matchLabels: {gpu: a100}}",
+            "c",
+            "pool p with the labels \"gpu=a100\"",
+        );
+        is(
+            "pool: '', poolSelector: {matchExpressions: [{key: rack, operator: Exists}]}",
+            "b",
+            "any pool with the labels \"rack\"",
+        );
+        is("poolSelector: {}", "abc", "any pool with the labels \"\"");
+        is("address: a", "", "no pool");
+        // Nothing that is no selector gets a host by accident.
+        assert_eq!(
+            selected("poolSelector: {matchExpressions: [{key: rack, operator: Is}]}").0,
+            ""
         );
     }
 

@@ -175,9 +175,8 @@ fn is_adopted(observed: &Observed, owner: &Machine) -> bool {
 /// Everything that the host is set up from is there.
 fn provision(observed: &Observed) -> Step {
     let machine = &observed.machine;
-    let pool = machine.spec.pool.as_deref().filter(|pool| !pool.is_empty());
     let claimed = machine.annotations().contains_key(annotations::INSTALL_ID);
-    if let Some(pool) = pool {
+    if pool::is_drawn(&machine.spec) {
         let domain = wanted_domain(observed);
         match pool::choose(
             machine,
@@ -206,13 +205,14 @@ fn provision(observed: &Observed) -> Step {
                 hosts,
                 quarantined,
             } => {
+                let pool = pool::described(&machine.spec);
                 let (place, there) = match domain {
-                    Some(domain) => (format!("failure domain {domain} of pool {pool}"), " there"),
-                    None => (format!("pool {pool}"), ""),
+                    Some(domain) => (format!("failure domain {domain} of {pool}"), " there"),
+                    None => (pool, ""),
                 };
                 let message = format!(
                     "waiting for a free host in {place}, which has {hosts} ({quarantined} quarantined); add a \
-                     PooledRemoteMachine{there} or delete a machine"
+                     PooledRemoteMachine{there}, delete a machine, or roll without spare hosts (maxSurge: 0)"
                 );
                 return Step::wait(NO_FREE_HOST, message);
             }
@@ -221,7 +221,7 @@ fn provision(observed: &Observed) -> Step {
     if machine.spec.address.as_deref().unwrap_or_default().is_empty() {
         return Step::Refuse(Problem::lasting(
             MISSING_FIELDS,
-            "neither spec.address nor spec.pool is set; give the address of a host, or a pool",
+            "none of spec.address, spec.pool and spec.poolSelector is set; give the address of a host, or a pool",
         ));
     }
     if let Some(peer) = peers::first_with_address(machine, &observed.others) {
@@ -273,7 +273,9 @@ fn has_entry(observed: &Observed, name: &str) -> bool {
 /// The entry whose reservation for this machine was lost in a restore, or never was an annotation.
 fn lost_reservation(observed: &Observed) -> Option<Arc<PooledRemoteMachine>> {
     let machine = &observed.machine;
-    machine.spec.pool.as_deref().filter(|pool| !pool.is_empty())?;
+    if !pool::is_drawn(&machine.spec) {
+        return None;
+    }
     match pool::choose(
         machine,
         None,

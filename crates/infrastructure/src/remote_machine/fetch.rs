@@ -72,11 +72,15 @@ pub async fn fetch(machine: Arc<RemoteMachine>, sources: &Sources) -> Result<Obs
         .as_deref()
         .is_some_and(|id| !id.is_empty());
     let named = pool::entry_of(&machine);
-    let entries = match machine.spec.pool.as_deref().filter(|pool| !pool.is_empty()) {
-        None => Vec::new(),
-        Some(name) => sources.pool.list(&namespace, |entry| {
-            entry.spec.pool == name || named == Some(&entry.name_any())
-        }),
+    let entries = if pool::is_drawn(&machine.spec) {
+        let own = machine.name_any();
+        sources.pool.list(&namespace, |entry| {
+            pool::selects(&machine.spec, entry)
+                || named == Some(&entry.name_any())
+                || pool::reserved_by(entry) == Some(&own)
+        })
+    } else {
+        Vec::new()
     };
     let others: Vec<_> = if is_going || is_provisioned {
         Vec::new()

@@ -118,10 +118,14 @@ pub async fn run(
         })
         // A slot that is free is for whoever waits; an entry that changed is for whoever has it.
         .follows(&pool, move |entry| {
-            select(&of_pool, entry.namespace().as_deref(), |machine| {
-                machine.spec.pool.as_deref() == Some(&entry.spec.pool)
-                    && pool::entry_of(machine).is_none_or(|name| name == entry.name_any())
-            })
+            select(
+                &of_pool,
+                entry.namespace().as_deref(),
+                |machine| match pool::entry_of(machine) {
+                    Some(name) => name == entry.name_any(),
+                    None => pool::selects(&machine.spec, entry),
+                },
+            )
         })
         // SSH keys and passwords, which users write, and bootstrap data, which may be late or mended.
         .watches_metadata::<Secret>("", move |secret| {

@@ -26,7 +26,7 @@ pub struct Observed {
     pub nothing_to_provision: bool,
     /// Why nothing may be done.
     pub paused: Option<String>,
-    /// The entries of the machine's pool, and the one whose host it uses.
+    /// The pool entries that the machine may get, and the one whose host it uses.
     pub entries: Vec<Arc<PooledRemoteMachine>>,
     /// All other RemoteMachines, while it matters what hosts they have.
     pub others: Vec<Arc<RemoteMachine>>,

@@ -167,7 +167,6 @@ impl RemoteMachineSpec {
     pub fn unsupported(&self) -> Vec<String> {
         let elevation = self.elevation.as_ref().map(ElevationSettings::unsupported);
         Fields::default()
-            .when(self.pool_selector.is_some(), "spec.poolSelector")
             .below("spec.elevation", elevation.unwrap_or_default())
             .when(!self.uploads.is_empty(), "spec.uploads")
             .when(self.provision_job.is_some(), "spec.provisionJob")
