@@ -187,7 +187,11 @@ fn provision(observed: &Observed) -> Step {
         ) {
             // The entry may not be there any more; what it said was copied.
             _ if claimed && pool::entry_of(machine).is_some_and(|entry| !has_entry(observed, entry)) => {}
-            Choice::Entry(entry) if !claimed || pool::entry_of(machine) != Some(&entry.name_any()) => {
+            Choice::Entry(entry)
+                if !claimed
+                    || pool::entry_of(machine) != Some(&entry.name_any())
+                    || is_mended(observed, &entry) =>
+            {
                 return Step::Claim(Some(entry));
             }
             Choice::Entry(_) => {}
@@ -268,6 +272,15 @@ fn wanted_domain(observed: &Observed) -> Option<&str> {
 
 fn has_entry(observed: &Observed, name: &str) -> bool {
     observed.entries.iter().any(|entry| entry.name_any() == name)
+}
+
+/// Whether the entry says another way to the host than when it was copied: users mend it there. Another host it must not
+/// become once something may have run on the first one.
+fn is_mended(observed: &Observed, entry: &PooledRemoteMachine) -> bool {
+    let spec = &observed.machine.spec;
+    let mended = plan::with_host(spec, &entry.spec.machine);
+    let is_same_host = (&mended.address, mended.port) == (&spec.address, spec.port);
+    mended != *spec && (is_same_host || !trust::may_have_been_used(observed))
 }
 
 /// The entry whose reservation for this machine was lost in a restore, or never was an annotation.

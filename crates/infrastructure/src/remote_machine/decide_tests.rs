@@ -262,6 +262,35 @@ fn hosts_come_from_the_pool() {
 }
 
 #[test]
+fn what_is_mended_in_the_pool_reaches_the_machine_that_waits() {
+    const CHOSEN: &str = "k0smotron.io/install-id: i, k0smotron.io/pooled-machine: b";
+    let with = |annotations: &str, of_entry: &str, change: &dyn Fn(&mut PooledRemoteMachine)| {
+        let metadata =
+            format!("finalizers: [remotemachine.k0smotron.io/finalizer], annotations: {{{annotations}}}");
+        let mut world = world(machine(
+            &metadata,
+            "pool: p, address: b.example.org, sshKeyRef: {name: key}",
+        ));
+        let mut entry = pooled("b", &format!("k0smotron.io/reserved-by: m, {of_entry}"));
+        change(Arc::make_mut(&mut entry));
+        world.entries = vec![entry];
+        decided(&world)
+    };
+    let pinned = "k0smotron.io/ssh-host-key: 'SHA256:TY+7jF398fWZpqSN9qfhV9dMUBn4120LYmQ5l+sDElY'";
+    assert_eq!(with(CHOSEN, "", &|_| ()), "Provision { number: 0 }");
+    for of_entry in ["", pinned] {
+        assert_eq!(
+            with(CHOSEN, of_entry, &|entry| entry.spec.machine.user = "ops".into()),
+            "claim b"
+        );
+    }
+    // The address too, as long as nobody was there.
+    let moved = |entry: &mut PooledRemoteMachine| entry.spec.machine.address = "c.example.org".into();
+    assert_eq!(with(CHOSEN, "", &moved), "claim b");
+    assert_eq!(with(CHOSEN, pinned, &moved), "Provision { number: 0 }");
+}
+
+#[test]
 fn a_host_of_the_pool_stands_where_the_machine_is_to() {
     let standing = |name: &str, domain: &str| {
         let mut entry = pooled(name, "");

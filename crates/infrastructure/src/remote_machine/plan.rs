@@ -7,10 +7,11 @@ use std::{
 };
 
 use k0smotron_api::{
-    infrastructure::v1beta2::{PooledRemoteMachine, RemoteMachine, RemoteMachineSpec},
+    infrastructure::v1beta2::{PooledMachineSpec, PooledRemoteMachine, RemoteMachine, RemoteMachineSpec},
     names::{annotations, conditions::reasons::INVALID_BOOTSTRAP_DATA},
 };
 use k0smotron_k0s::{cloud_config, plan::InstallPlan};
+use k0smotron_runtime::status;
 use k0smotron_ssh::quote;
 use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
@@ -192,39 +193,13 @@ pub fn provider_id(spec: &RemoteMachineSpec) -> String {
 pub fn claim(machine: &RemoteMachine, entry: Option<&PooledRemoteMachine>, install_id: &str) -> Value {
     let mut new_annotations = BTreeMap::new();
     let mut labels = BTreeMap::new();
-    let mut spec = json!({});
+    let mut spec = None;
     if let Some(entry) = entry {
         labels = missing(entry.labels(), machine.labels());
         new_annotations = missing(entry.annotations(), machine.annotations());
         new_annotations.insert(annotations::POOLED_MACHINE.to_owned(), entry.name_any());
-        let host = &entry.spec.machine;
-        spec = json!({
-            "address": host.address,
-            "port": host.port,
-            "user": host.user,
-            "useSudo": host.use_sudo,
-            "commandsAsScript": host.commands_as_script,
-            "workingDir": host.working_dir,
-            "sshKeyRef": host.ssh_key_ref,
-        });
-        if let Value::Object(spec) = &mut spec {
-            if let (None, Some(commands)) = (&machine.spec.clean_up_commands, &host.clean_up_commands) {
-                spec.insert("cleanUpCommands".to_owned(), json!(commands));
-            }
-            // What the template says holds only where the entry says neither; the two must not contradict each other.
-            if host.elevation.is_some() || (host.use_sudo && machine.spec.elevation.is_some()) {
-                spec.insert("elevation".to_owned(), json!(host.elevation));
-            }
-            if let Some(keys) = &host.host_keys {
-                spec.insert("hostKeys".to_owned(), json!(keys));
-            }
-            if !host.jump_hosts.is_empty() {
-                spec.insert("jumpHosts".to_owned(), json!(host.jump_hosts));
-            }
-            if let Some(domain) = &host.failure_domain {
-                spec.insert("failureDomain".to_owned(), json!(domain));
-            }
-        }
+        let with_host = with_host(&machine.spec, &entry.spec.machine);
+        spec = status::merge_patch(&json!(machine.spec), &json!(with_host));
     }
     if !machine.annotations().contains_key(annotations::INSTALL_ID) {
         new_annotations.insert(annotations::INSTALL_ID.to_owned(), install_id.to_owned());
@@ -235,8 +210,35 @@ pub fn claim(machine: &RemoteMachine, entry: Option<&PooledRemoteMachine>, insta
             "annotations": new_annotations,
             "labels": labels,
         },
-        "spec": spec,
+        "spec": spec.unwrap_or_else(|| json!({})),
     })
+}
+
+/// The spec of a machine that has this host of a pool. What the entry says of its host goes before what the template said.
+pub fn with_host(spec: &RemoteMachineSpec, host: &PooledMachineSpec) -> RemoteMachineSpec {
+    let mut spec = spec.clone();
+    spec.address = Some(host.address.clone());
+    spec.port = host.port;
+    spec.user.clone_from(&host.user);
+    spec.use_sudo = host.use_sudo;
+    spec.commands_as_script = host.commands_as_script;
+    spec.working_dir.clone_from(&host.working_dir);
+    spec.ssh_key_ref = Some(host.ssh_key_ref.clone());
+    spec.clean_up_commands = spec.clean_up_commands.or_else(|| host.clean_up_commands.clone());
+    // What the template says holds only where the entry says neither; the two must not contradict each other.
+    if host.elevation.is_some() || host.use_sudo {
+        spec.elevation.clone_from(&host.elevation);
+    }
+    if host.host_keys.is_some() {
+        spec.host_keys.clone_from(&host.host_keys);
+    }
+    if !host.jump_hosts.is_empty() {
+        spec.jump_hosts.clone_from(&host.jump_hosts);
+    }
+    if host.failure_domain.is_some() {
+        spec.failure_domain.clone_from(&host.failure_domain);
+    }
+    spec
 }
 
 /// Labels and annotations that go on to an object which has none of these names. What belongs to the object they are

@@ -148,11 +148,37 @@ fn a_claim_copies_the_way_to_the_host_and_its_labels() {
                     "k0smotron.io/pooled-machine": "rack-1",
                 },
             },
+            // What is the same in both stays out of it.
             "spec": {
-                "address": "10.0.0.1", "port": 2222, "user": "debian", "useSudo": true, "commandsAsScript": false,
-                "workingDir": "/etc/k0smotron", "sshKeyRef": { "name": "key" }, "cleanUpCommands": ["reboot"],
+                "address": "10.0.0.1", "port": 2222, "user": "debian", "useSudo": true, "sshKeyRef": { "name": "key" },
+                "cleanUpCommands": ["reboot"],
             },
         })
+    );
+}
+
+#[test]
+fn what_an_entry_says_of_its_host_replaces_what_the_template_says() {
+    let of_template = "elevation: {method: sudo, passwordRef: {name: p, key: k}}, hostKeys: {knownHosts: x}, \
+                       jumpHosts: [{address: a}, {address: b}], cleanUpCommands: [reboot]";
+    let with = |of_entry: &str| {
+        let host = format!("{{address: h, sshKeyRef: {{name: key}}, {of_entry}}}");
+        plan::with_host(
+            &spec(&format!("{{pool: p, {of_template}}}")),
+            &serde_yaml::from_str(&host).unwrap(),
+        )
+    };
+    let common = "pool: p, address: h, sshKeyRef: {name: key}";
+    assert_eq!(with(""), spec(&format!("{{{common}, {of_template}}}")));
+    let of_entry = "elevation: {method: none}, hostKeys: {authorities: [y]}, jumpHosts: [{address: c}]";
+    assert_eq!(
+        with(&format!("{of_entry}, cleanUpCommands: []")),
+        spec(&format!("{{{common}, {of_entry}, cleanUpCommands: [reboot]}}"))
+    );
+    // The old field says how to become root as well.
+    assert_eq!(
+        (with("useSudo: true").use_sudo, with("useSudo: true").elevation),
+        (true, None)
     );
 }
 

@@ -33,7 +33,11 @@ fn pins(kind: &str) -> Value {
         }
         "RemoteMachine" => json!({annotations::SSH_HOST_KEY: "SHA256:aaaa", annotations::INSTALL_ID: "1f0c"}),
         "PooledRemoteMachine" => {
-            json!({annotations::SSH_HOST_KEY: "SHA256:bbbb", annotations::RESERVED_BY: "demo-x7k2p"})
+            json!({
+                annotations::SSH_HOST_KEY: "SHA256:bbbb",
+                annotations::SSH_JUMP_HOST_KEYS: "bastion:22 SHA256:cccc",
+                annotations::RESERVED_BY: "demo-x7k2p",
+            })
         }
         _ => json!({}),
     }
