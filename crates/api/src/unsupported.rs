@@ -69,7 +69,7 @@ pub fn of(object: &Value) -> Result<Vec<String>, serde_json::Error> {
         },
         ("bootstrap.cluster.x-k8s.io", kind) => match kind {
             "K0sControllerConfig" => ask(object, |it: K0sControllerConfig| it.spec.unsupported()),
-            "K0sWorkerConfig" => ask(object, |it: K0sWorkerConfig| it.spec.unsupported()),
+            "K0sWorkerConfig" => ask(object, |_: K0sWorkerConfig| nothing()),
             "K0sWorkerConfigTemplate" => ask(object, |_: K0sWorkerConfigTemplate| nothing()),
             _ => Ok(nothing()),
         },

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use k0smotron_api::{
-    bootstrap::v1beta2::{K0sControllerConfigSpec, K0sWorkerConfigSpec},
+    bootstrap::v1beta2::K0sControllerConfigSpec,
     control_plane::v1beta2::K0sControlPlaneSpec,
     infrastructure::v1beta2::{PooledRemoteMachineSpec, RemoteMachineSpec},
     k0smotron::v1beta2::ClusterSpec,
@@ -34,8 +34,8 @@ fn control_planes() {
             "spec.k0sConfigSpec.tunneling.enabled: true",
         ),
         (
-            "k0sConfigSpec: {provisioner: {type: ignition}}",
-            "spec.k0sConfigSpec.provisioner.type: ignition",
+            "k0sConfigSpec: {provisioner: {type: powershell}}",
+            "spec.k0sConfigSpec.provisioner.type: powershell",
         ),
     ];
     for (spec, field) in table {
@@ -46,16 +46,17 @@ fn control_planes() {
 #[test]
 fn bootstrap_configs() {
     let controller = |spec: &str| read::<K0sControllerConfigSpec>(spec).unsupported();
-    let worker = |spec: &str| read::<K0sWorkerConfigSpec>(spec).unsupported();
-    let plain = "provisioner: {type: cloud-config, platform: linux}";
-    assert_eq!(controller(plain), [""; 0]);
-    assert_eq!(worker(plain), [""; 0]);
+    for supported in [
+        "provisioner: {type: cloud-config, platform: linux}",
+        "provisioner: {type: ignition, ignition: {variant: fcos, version: 1.5.0}}",
+    ] {
+        assert_eq!(controller(supported), [""; 0], "{supported}");
+    }
     assert_eq!(
         controller("tunneling: {enabled: true}"),
         ["spec.tunneling.enabled: true"]
     );
     for (provisioner, field) in [
-        ("provisioner: {type: ignition}", "spec.provisioner.type: ignition"),
         (
             "provisioner: {type: powershell-xml}",
             "spec.provisioner.type: powershell-xml",
@@ -66,7 +67,6 @@ fn bootstrap_configs() {
         ),
     ] {
         assert_eq!(controller(provisioner), [field]);
-        assert_eq!(worker(provisioner), [field]);
     }
 }
 

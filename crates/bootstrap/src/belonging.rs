@@ -2,28 +2,38 @@
 
 use std::{fmt::Debug, sync::Arc};
 
+use jiff::Timestamp;
 use k0smotron_api::{
-    bootstrap::v1beta2::K0sWorkerConfig,
-    capi::{self, Cluster, Machine},
+    bootstrap::v1beta2::{BootstrapStatus, K0sWorkerConfig},
+    capi::{self, Cluster, Machine, MachinePool, condition_is_true},
     control_plane::v1beta2::K0sControlPlane,
-    names::{annotations, labels},
+    names::{annotations, conditions::types::JOIN_TOKEN_REVOKED, labels},
 };
+use k0smotron_k0s::token::BootstrapToken;
 use k0smotron_runtime::{Context, shared::Shared};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, Preconditions},
-    core::{NamespaceResourceScope, PartialObjectMeta},
+    core::{NamespaceResourceScope, PartialObjectMeta, object::HasStatus},
     runtime::reflector::{ObjectRef, Store},
 };
 use serde::de::DeserializeOwned;
 
-use crate::prerequisites::{DataSecret, Owner, Prerequisites};
+use crate::{
+    data_secret,
+    prerequisites::{DataSecret, Owner, Prerequisites},
+};
 
 /// What a config belongs to, as objects.
 #[derive(Clone, Debug)]
 pub struct Belonging {
+    /// The Machine, or what those of the pool are made from under the pool's name.
     pub machine: Option<Arc<Machine>>,
+    /// The token in the bootstrap data, if that is there and names one.
+    pub token: Option<BootstrapToken>,
+    /// When a pool's next token is due.
+    pub rotation: Option<Timestamp>,
     pub cluster: Option<Arc<Cluster>>,
     /// The same as facts. `unsupported` is left to the kind.
     pub prerequisites: Prerequisites,
@@ -60,7 +70,14 @@ where
                 };
                 break;
             }
-            "MachinePool" => owner = Owner::Pool(reference.name.clone()),
+            "MachinePool" => {
+                let pool = get::<MachinePool>(context, &namespace, &reference.name).await?;
+                owner = match &pool {
+                    Some(_) => Owner::Pool(reference.name.clone()),
+                    None => Owner::Missing(reference.name.clone()),
+                };
+                machine = pool.map(|pool| Arc::new(member_of(&pool)));
+            }
             _ => {}
         }
     }
@@ -83,14 +100,15 @@ where
         },
     };
     let secrets: Api<Secret> = context.api(&namespace);
-    let secret = secrets.get_metadata_opt(&name).await?;
-    let secret = secret.map_or(DataSecret::Missing, |secret| {
-        if controls(config, &secret) {
-            DataSecret::Ours
-        } else {
-            DataSecret::Foreign
-        }
-    });
+    let secret = secrets.get_opt(&name).await?;
+    let pool = matches!(owner, Owner::Pool(_));
+    let rotation = secret.as_ref().filter(|_| pool).map(data_secret::rotation);
+    let state = match &secret {
+        None => DataSecret::Missing,
+        Some(secret) if !controls(config, secret) => DataSecret::Foreign,
+        Some(_) if rotation.is_some_and(|due| due <= Timestamp::now()) => DataSecret::Aging,
+        Some(_) => DataSecret::Ours,
+    };
     let prerequisites = Prerequisites {
         paused: paused(config, cluster.as_deref()),
         deleting: config.meta().deletion_timestamp.is_some(),
@@ -98,14 +116,26 @@ where
         cluster: cluster_name.map(|name| (name, cluster.is_some())),
         name,
         owner,
-        secret,
+        secret: state,
         unsupported: None,
     };
     Ok(Belonging {
         machine,
+        token: secret.as_ref().and_then(data_secret::token),
+        rotation,
         cluster,
         prerequisites,
     })
+}
+
+/// What a machine of the pool would be, as far as bootstrap data is concerned.
+fn member_of(pool: &MachinePool) -> Machine {
+    let mut machine = Machine::default();
+    machine.metadata.name.clone_from(&pool.metadata.name);
+    machine.metadata.namespace.clone_from(&pool.metadata.namespace);
+    machine.spec = pool.spec.template.spec.clone();
+    machine.spec.cluster_name.clone_from(&pool.spec.cluster_name);
+    machine
 }
 
 async fn get<K>(context: &Context, namespace: &str, name: &str) -> Result<Option<Arc<K>>, kube::Error>
@@ -182,18 +212,27 @@ pub fn paused<K: Resource<DynamicType = ()>>(object: &K, cluster: Option<&Cluste
     (!reasons.is_empty()).then(|| reasons.join(", "))
 }
 
-/// The config that a Machine waits for, or leaves behind.
-pub fn concerned_by<K: Resource<DynamicType = ()>>(machine: &Machine) -> Vec<ObjectRef<K>> {
+/// The config that a Machine waits for, or leaves behind, or whose join token it does not need any more.
+pub fn concerned_by<K>(store: &Store<K>, machine: &Machine) -> Vec<ObjectRef<K>>
+where
+    K: Resource<DynamicType = ()> + HasStatus<Status = BootstrapStatus> + Clone + 'static,
+{
     let bootstrap = &machine.spec.bootstrap;
-    let awaited = bootstrap.config_ref.as_ref().filter(|reference| {
-        (bootstrap.data_secret_name.is_none() || machine.is_deleting())
-            && reference.is(&K::group(&()), &K::kind(&()))
-    });
-    let found = awaited.zip(machine.namespace());
-    found
-        .map(|(reference, namespace)| ObjectRef::new(&reference.name).within(&namespace))
-        .into_iter()
-        .collect()
+    let reference = bootstrap.config_ref.as_ref();
+    let reference = reference.filter(|reference| reference.is(&K::group(&()), &K::kind(&())));
+    let Some((reference, namespace)) = reference.zip(machine.namespace()) else {
+        return Vec::new();
+    };
+    let config = ObjectRef::new(&reference.name).within(&namespace);
+    let has_token = || {
+        let config = store.get(&config);
+        let status = config.as_ref().and_then(|config| config.status());
+        !status.is_some_and(|status| condition_is_true(&status.conditions, JOIN_TOKEN_REVOKED))
+    };
+    let concerned = bootstrap.data_secret_name.is_none()
+        || machine.is_deleting()
+        || (machine.node_name().is_some() && has_token());
+    concerned.then_some(config).into_iter().collect()
 }
 
 /// The configs of a cluster, by their label. To be looked at again when the Cluster changes.

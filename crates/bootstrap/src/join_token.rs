@@ -1,12 +1,16 @@
 //! Join tokens: Secrets in the workload cluster by which a machine is let in.
 //!
 //! The id of a token follows from the name of the config it is for, so that whoever comes back after a crash finds the
-//! token that was made instead of making another. The secret half is random and lives in the workload cluster only
-//! (and in the bootstrap data). Pure but for the client calls at the end.
+//! token that was made instead of making another. The secret half is random and lives in the workload cluster and in
+//! the bootstrap Secret only. Pure but for the client calls at the end.
+//!
+//! A Machine has a token of its own that lives for minutes, and is kept good until the Machine has joined
+//! ([`crate::token_upkeep`]). The machines of a pool share one: nobody says when the last of them has joined, so it lives
+//! longer, and another one takes its place at half of its life.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k0smotron_api::names::field_managers;
 pub use k0smotron_k0s::token::Role;
 use k0smotron_k0s::token::{self, BootstrapToken, SECRET_NAMESPACE as NAMESPACE, TokenError, secret_name};
@@ -16,16 +20,16 @@ use k0smotron_runtime::{
 };
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams},
 };
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-/// How long a token lets machines in.
-const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// A token with less than this left is made anew, so that it outlasts the boot of a slow host.
-const REMAINING: Duration = Duration::from_secs(60 * 60);
+/// How long the token of a Machine lets it in, unless it is kept good for longer.
+pub const LIFETIME: SignedDuration = SignedDuration::from_mins(30);
+/// How long a token of a pool lets machines in.
+pub const POOL_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 /// Annotation of a token: namespace and name of the config it is for.
 const CONFIG_ANNOTATION: &str = "k0smotron.io/bootstrap-config";
 /// Ids tried when others have a token under the first one. Two in a row are one in 36^6 already.
@@ -36,11 +40,41 @@ const ATTEMPTS: u32 = 4;
 pub struct For {
     pub namespace: String,
     pub name: String,
+    /// Which of a pool's tokens, one after the other; none for a Machine's only one.
+    pub round: Option<i64>,
 }
 
 impl For {
+    /// For the Machine of a config.
+    pub fn machine_of<K: Resource>(config: &K) -> Self {
+        Self {
+            namespace: config.meta().namespace.clone().unwrap_or_default(),
+            name: config.name_any(),
+            round: None,
+        }
+    }
+
+    /// For the pool of a config, at a time.
+    pub fn pool_of<K: Resource>(config: &K, now: Timestamp) -> Self {
+        Self {
+            round: Some(now.as_second() / (POOL_LIFETIME.as_secs() / 2)),
+            ..Self::machine_of(config)
+        }
+    }
+
+    /// When a token that is made now expires.
+    pub fn expires(&self, now: Timestamp) -> Timestamp {
+        let lifetime = if self.round.is_some() {
+            POOL_LIFETIME
+        } else {
+            LIFETIME
+        };
+        now.checked_add(lifetime).unwrap_or(now)
+    }
+
     fn annotation(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
+        let round = self.round.map(|round| format!("@{round}")).unwrap_or_default();
+        format!("{}/{}{round}", self.namespace, self.name)
     }
 
     /// The token's id: six characters of `[a-z0-9]`.
@@ -59,9 +93,9 @@ impl For {
 /// What the workload cluster has under the id of a token.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// A token of ours that still lets machines in.
+    /// A token of ours.
     Usable(BootstrapToken),
-    /// None, or one of ours that is about to expire: one is to be made under this id.
+    /// None, or one of ours that is none: one is to be made under this id.
     Wanted { id: String },
     /// Others have tokens under all ids that would do.
     Taken,
@@ -70,25 +104,21 @@ pub enum Found {
 /// What a token Secret is to the config.
 enum Use {
     Usable(BootstrapToken),
-    Expiring,
+    Broken,
     Others,
 }
 
-fn judge(secret: &Secret, id: &str, config: &For, now: Timestamp) -> Use {
-    if secret.annotations().get(CONFIG_ANNOTATION) != Some(&config.annotation()) {
+fn judge(secret: &Secret, id: &str, config: &For) -> Use {
+    if !is_for(secret, config) {
         return Use::Others;
     }
-    let expires =
-        secrets::text(secret, token::EXPIRATION_KEY).and_then(|text| text.parse::<Timestamp>().ok());
-    let lasts = expires.is_some_and(|expires| {
-        expires.duration_since(now) > jiff::SignedDuration::try_from(REMAINING).unwrap_or_default()
-    });
-    match secrets::text(secret, token::SECRET_KEY) {
-        Some(token) if lasts => {
-            BootstrapToken::parse(&format!("{id}.{token}")).map_or(Use::Expiring, Use::Usable)
-        }
-        _ => Use::Expiring,
-    }
+    let token = secrets::text(secret, token::SECRET_KEY).unwrap_or_default();
+    BootstrapToken::parse(&format!("{id}.{token}")).map_or(Use::Broken, Use::Usable)
+}
+
+/// Whether a token is the config's.
+pub fn is_for(secret: &Secret, config: &For) -> bool {
+    secret.annotations().get(CONFIG_ANNOTATION) == Some(&config.annotation())
 }
 
 /// A new token under this id.
@@ -100,31 +130,35 @@ pub fn generate(id: &str) -> Result<BootstrapToken, TokenError> {
     BootstrapToken::parse(&format!("{id}.{}", random.secret().expose_secret()))
 }
 
-/// The token to join with, and its Secret if it is a new one; none when others have tokens under all ids.
+/// The token to join with.
+pub struct Issued {
+    pub token: BootstrapToken,
+    /// Its Secret for the workload cluster.
+    pub secret: Secret,
+    /// When it expires, for a pool: that of a Machine is kept good.
+    pub pool_expires: Option<Timestamp>,
+}
+
+/// The token that was found or a new one, good from now on; none when others have tokens under all ids.
 ///
 /// # Errors
 /// The id that was looked up is none.
-pub fn issue(
-    found: &Found,
-    config: &For,
-    role: Role,
-    now: Timestamp,
-) -> Result<Option<(BootstrapToken, Option<Secret>)>, TokenError> {
-    Ok(match found {
-        Found::Usable(token) => Some((token.clone(), None)),
-        Found::Wanted { id } => {
-            let token = generate(id)?;
-            let secret = secret(&token, config, role, now);
-            Some((token, Some(secret)))
-        }
-        Found::Taken => None,
-    })
+pub fn issue(found: &Found, config: &For, role: Role, now: Timestamp) -> Result<Option<Issued>, TokenError> {
+    let token = match found {
+        Found::Usable(token) => token.clone(),
+        Found::Wanted { id } => generate(id)?,
+        Found::Taken => return Ok(None),
+    };
+    Ok(Some(Issued {
+        secret: secret(&token, config, role, now),
+        pool_expires: config.round.map(|_| config.expires(now)),
+        token,
+    }))
 }
 
 /// A token's Secret.
 pub fn secret(token: &BootstrapToken, config: &For, role: Role, now: Timestamp) -> Secret {
-    let expires = now.checked_add(LIFETIME).unwrap_or(now);
-    let data = token::secret_data(token, role, Some(expires));
+    let data = token::secret_data(token, role, Some(config.expires(now)));
     let mut secret = Secret {
         type_: Some(token::SECRET_TYPE.to_owned()),
         data: Some(
@@ -147,7 +181,6 @@ pub fn secret(token: &BootstrapToken, config: &For, role: Role, now: Timestamp) 
 pub async fn look_up_in(
     cluster: &ClusterKey,
     config: &For,
-    now: Timestamp,
     context: &Context,
 ) -> Result<(Client, Found), String> {
     let client = context
@@ -156,7 +189,7 @@ pub async fn look_up_in(
         .await
         .map_err(|error: DialError| error.to_string())?;
     let tokens: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
-    match look_up(&tokens, config, now).await {
+    match look_up(&tokens, config).await {
         Ok(found) => Ok((client, found)),
         Err(error) => {
             if matches!(&error, kube::Error::Api(status) if status.code == 401) {
@@ -185,15 +218,15 @@ pub async fn write(workload: &Client, token: &Secret) -> Result<(), kube::Error>
 ///
 /// # Errors
 /// Whatever the workload cluster's API answers.
-pub async fn look_up(api: &Api<Secret>, config: &For, now: Timestamp) -> Result<Found, kube::Error> {
+async fn look_up(api: &Api<Secret>, config: &For) -> Result<Found, kube::Error> {
     for attempt in 0..ATTEMPTS {
         let id = config.id(attempt);
         let Some(secret) = api.get_opt(&secret_name(&id)).await? else {
             return Ok(Found::Wanted { id });
         };
-        match judge(&secret, &id, config, now) {
+        match judge(&secret, &id, config) {
             Use::Usable(token) => return Ok(Found::Usable(token)),
-            Use::Expiring => return Ok(Found::Wanted { id }),
+            Use::Broken => return Ok(Found::Wanted { id }),
             Use::Others => {}
         }
     }
@@ -236,6 +269,7 @@ mod tests {
         For {
             namespace: "default".to_owned(),
             name: name.to_owned(),
+            round: None,
         }
     }
 
@@ -261,26 +295,32 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_found_again_until_it_is_about_to_expire() {
+    fn a_token_is_found_again_by_whom_it_is_for() {
         let token = token_with(&config("w1").id(0));
-        let secret = secret(&token, &config("w1"), Role::Worker, now());
-        let hours = |hours| {
-            now()
-                .checked_add(jiff::SignedDuration::from_hours(hours))
-                .unwrap()
-        };
-        match judge(&secret, token.id(), &config("w1"), hours(22)) {
+        let mut secret = secret(&token, &config("w1"), Role::Worker, now());
+        match judge(&secret, token.id(), &config("w1")) {
             Use::Usable(found) => assert_eq!(found.value().expose_secret(), token.value().expose_secret()),
-            _ => panic!("usable for another two hours"),
+            _ => panic!("it is there"),
         }
-        assert!(matches!(
-            judge(&secret, token.id(), &config("w1"), hours(24)),
-            Use::Expiring
-        ));
-        assert!(matches!(
-            judge(&secret, token.id(), &config("w2"), now()),
-            Use::Others
-        ));
+        assert!(matches!(judge(&secret, token.id(), &config("w2")), Use::Others));
+        secret.data = None;
+        assert!(matches!(judge(&secret, token.id(), &config("w1")), Use::Broken));
+    }
+
+    #[test]
+    fn a_pool_gets_another_token_at_half_of_the_life_of_one() {
+        let pool = |hours| {
+            let config = config("p");
+            let mut object = Secret::default();
+            object.metadata.namespace = Some(config.namespace);
+            object.metadata.name = Some(config.name);
+            For::pool_of(&object, now() + SignedDuration::from_hours(hours))
+        };
+        assert_eq!(pool(0), pool(11));
+        assert_ne!(pool(0).id(0), pool(12).id(0));
+        assert_ne!(pool(0).id(0), config("p").id(0));
+        assert_eq!(pool(0).expires(now()), now() + SignedDuration::from_hours(24));
+        assert_eq!(config("p").expires(now()), now() + SignedDuration::from_mins(30));
     }
 
     #[test]
@@ -307,7 +347,7 @@ mod tests {
             .collect();
         insta::assert_yaml_snapshot!(text, @r#"
         description: Worker bootstrap token generated by k0smotron
-        expiration: "2026-01-02T00:00:00Z"
+        expiration: "2026-01-01T00:30:00Z"
         token-id: abc123
         token-secret: 0123456789abcdef
         usage-bootstrap-api-auth: "true"

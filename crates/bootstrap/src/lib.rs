@@ -3,8 +3,8 @@
 //! - [`k0s_worker_config`], [`k0s_controller_config`]: one folder per kind, one file per step.
 //! - [`provider_id`]: tells Cluster API which node is which Machine.
 //! - what the kinds share: what a config belongs to ([`belonging`], [`prerequisites`]), content that specs refer to
-//!   ([`content`]), join tokens ([`join_token`]), the Secret ([`data_secret`]), and what is said of a config
-//!   ([`verdict`], [`report`]).
+//!   ([`content`]), join tokens ([`join_token`], [`token_upkeep`]), the data's format and size ([`payload`]), its Secret
+//!   ([`data_secret`]), and what is said of a config ([`verdict`], [`report`]).
 //!
 //! What the data consists of is k0s' business and lives in `k0smotron-k0s`.
 
@@ -14,9 +14,11 @@ mod data_secret;
 mod join_token;
 pub mod k0s_controller_config;
 pub mod k0s_worker_config;
+mod payload;
 mod prerequisites;
 pub mod provider_id;
 mod report;
+mod token_upkeep;
 mod verdict;
 mod version;
 

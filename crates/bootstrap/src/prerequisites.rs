@@ -30,6 +30,8 @@ pub enum DataSecret {
     Missing,
     /// It exists and the config controls it.
     Ours,
+    /// The same, for a pool, and its join token is half over: machines to come need another one.
+    Aging,
     /// It exists and somebody else's.
     Foreign,
 }
@@ -60,6 +62,14 @@ impl Prerequisites {
         self.machine_leaves && self.paused.is_none() && !self.deleting
     }
 
+    /// There is bootstrap data.
+    pub fn available(&self) -> Verdict {
+        Verdict::Available {
+            secret: self.name.clone(),
+            token_revoked: false,
+        }
+    }
+
     /// What is to be said without looking further; `None` when bootstrap data is to be made.
     pub fn verdict(&self) -> Option<Verdict> {
         let waiting = |reason, message: String| Some(Verdict::Waiting { reason, message });
@@ -78,16 +88,7 @@ impl Prerequisites {
             Owner::Missing(name) => {
                 return waiting("WaitingForMachine", format!("Machine {name} does not exist"));
             }
-            Owner::Pool(name) => {
-                let message = format!(
-                    "MachinePool {name} owns this config: machine pools are not supported, use a MachineDeployment"
-                );
-                return Some(Verdict::Stalled {
-                    reason: UNSUPPORTED,
-                    message,
-                });
-            }
-            Owner::Machine(_) => {}
+            Owner::Machine(_) | Owner::Pool(_) => {}
         }
         match &self.cluster {
             Some((_, true)) => {}
@@ -100,9 +101,7 @@ impl Prerequisites {
             // Made once: a machine that has it must not find another one under the same name. Also what a config
             // says whose status was lost by a move or a restore.
             DataSecret::Ours => {
-                return Some(Verdict::Available {
-                    secret: self.name.clone(),
-                });
+                return Some(self.available());
             }
             DataSecret::Foreign => {
                 let message = format!(
@@ -114,7 +113,7 @@ impl Prerequisites {
                     message,
                 });
             }
-            DataSecret::Missing => {}
+            DataSecret::Missing | DataSecret::Aging => {}
         }
         if self.deleting {
             return waiting("Deleting", "the config is being deleted".to_owned());
@@ -170,7 +169,7 @@ mod tests {
     fn what_is_missing_is_said_in_order() {
         let reason = |prerequisites: Prerequisites| match prerequisites.verdict() {
             Some(Verdict::Waiting { reason, .. } | Verdict::Stalled { reason, .. }) => reason.to_owned(),
-            Some(Verdict::Available { secret }) => format!("Available {secret}"),
+            Some(Verdict::Available { secret, .. }) => format!("Available {secret}"),
             Some(Verdict::Paused { .. }) => "Paused".to_owned(),
             None => "none".to_owned(),
         };
@@ -192,9 +191,10 @@ mod tests {
             (
                 Prerequisites {
                     owner: Owner::Pool("p".to_owned()),
+                    secret: DataSecret::Aging,
                     ..met()
                 },
-                "Unsupported",
+                "none",
             ),
             (
                 Prerequisites {

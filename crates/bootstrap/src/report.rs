@@ -44,7 +44,7 @@ where
     K: Resource<DynamicType = ()> + Sync,
 {
     match verdict {
-        Verdict::Available { secret } if !before.data_secret_created() => {
+        Verdict::Available { secret, .. } if !before.data_secret_created() => {
             let note = format!("bootstrap data is in Secret {secret}");
             context.events.normal(config, "DataSecretCreated", &note).await;
         }

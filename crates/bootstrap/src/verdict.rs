@@ -4,16 +4,19 @@ use k0smotron_api::{
     bootstrap::v1beta2::{BootstrapStatus, DataSecretInitialization},
     names::conditions::{
         reasons,
-        types::{DATA_SECRET_AVAILABLE, PAUSED, READY, STALLED, UNSUPPORTED},
+        types::{DATA_SECRET_AVAILABLE, JOIN_TOKEN_REVOKED, PAUSED, READY, STALLED, UNSUPPORTED},
     },
 };
 use k0smotron_runtime::conditions::Conditions;
 
+/// Reason: the machine has joined.
+const JOINED: &str = "Joined";
+
 /// What is to be said about a config after a pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The bootstrap data is in this Secret.
-    Available { secret: String },
+    /// The bootstrap data is in this Secret. Its join token may have been revoked, for the machine has joined.
+    Available { secret: String, token_revoked: bool },
     /// Something is awaited that comes by itself.
     Waiting { reason: &'static str, message: String },
     /// Somebody has to change something.
@@ -34,7 +37,10 @@ pub fn status(before: &BootstrapStatus, generation: Option<i64>, verdict: &Verdi
     }
     conditions.set_false(PAUSED, reasons::NOT_PAUSED, "");
     match verdict {
-        Verdict::Available { secret } => {
+        Verdict::Available {
+            secret,
+            token_revoked,
+        } => {
             conditions.set_true(
                 DATA_SECRET_AVAILABLE,
                 reasons::AVAILABLE,
@@ -42,6 +48,9 @@ pub fn status(before: &BootstrapStatus, generation: Option<i64>, verdict: &Verdi
             );
             conditions.set_true(READY, reasons::READY, "");
             conditions.set_false(STALLED, reasons::PROGRESSING, "");
+            if *token_revoked {
+                conditions.set_true(JOIN_TOKEN_REVOKED, JOINED, "");
+            }
             after.data_secret_name = Some(secret.clone());
             after.initialization = Some(DataSecretInitialization {
                 data_secret_created: Some(true),
@@ -117,6 +126,7 @@ mod tests {
             Some(1),
             &Verdict::Available {
                 secret: "w1".to_owned(),
+                token_revoked: false,
             },
         );
         assert!(available.data_secret_created());
@@ -148,6 +158,7 @@ mod tests {
         assert!(said(&once).contains(&"Unsupported=True Unsupported windows".to_owned()));
         let mended = Verdict::Available {
             secret: "w1".to_owned(),
+            token_revoked: true,
         };
         let after = status(&once, Some(2), &mended);
         assert!(
@@ -155,5 +166,11 @@ mod tests {
                 .iter()
                 .any(|condition| condition.starts_with("Unsupported"))
         );
+        assert!(said(&after).contains(&"JoinTokenRevoked=True Joined ".to_owned()));
+        let later = Verdict::Available {
+            secret: "w1".to_owned(),
+            token_revoked: false,
+        };
+        assert_eq!(status(&after, Some(2), &later), after, "what is revoked stays so");
     }
 }

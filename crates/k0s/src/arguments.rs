@@ -1,10 +1,10 @@
 //! Arguments of `k0s controller` and `k0s worker`: what users wrote, merged with what a Machine needs.
 //!
-//! Users write each entry as they would on a command line, so an entry may hold several words or quotes
-//! (`--profile custom`, `--kubelet-extra-args="--a --b"`). Entries are read as shell words without expansion and
-//! written back quoted: nothing in them can become another command.
+//! Users write each entry as they would on a command line, so an entry may hold several words, quotes and expansions
+//! (`--profile custom`, `--kubelet-extra-args="--node-ip=$NODE_IP"`). Entries are read as shell words and written back
+//! quoted: expansions are made on the host, and nothing else in them can become another command.
 
-use crate::shell;
+use crate::shell::{self, Word};
 
 const KUBELET_EXTRA_ARGS: &str = "--kubelet-extra-args";
 
@@ -22,7 +22,7 @@ pub fn single(args: &[String]) -> bool {
 }
 
 fn is_set(args: &[String], flag: &str) -> bool {
-    let words = words(args);
+    let words = texts(args);
     let mut values = words.iter().rev().filter_map(|word| bool_flag(word, flag));
     values.next().unwrap_or(false)
 }
@@ -41,7 +41,7 @@ pub fn disables_component(args: &[String], component: &str) -> bool {
 }
 
 fn flag_values(args: &[String], flag: &str) -> Vec<String> {
-    let words = words(args);
+    let words = texts(args);
     let following = words.iter().skip(1).map(Some).chain([None]);
     words
         .iter()
@@ -54,54 +54,67 @@ fn flag_values(args: &[String], flag: &str) -> Vec<String> {
         .collect()
 }
 
-/// The user's arguments plus `ours`, the Machine's label and node name, as words that still need quoting.
+/// The user's arguments plus `ours`, the Machine's label and node name.
 ///
 /// For a node that runs workloads: `--labels` comes first, so that k0s adds the user's own to it; the host name comes
 /// first among the kubelet's arguments, so that a user's own `--hostname-override` wins. All kubelet arguments end up
-/// in one last `--kubelet-extra-args`, of which k0s takes only one.
+/// in one last `--kubelet-extra-args`, of which k0s takes only one. `split` reads the words of an entry.
 pub(crate) fn merge(
     user: &[String],
     ours: &[&str],
     machine_name: &str,
     worker: bool,
     use_system_hostname: bool,
-) -> Vec<String> {
+    split: fn(&str) -> Vec<Word>,
+) -> Vec<Word> {
     let mut merged = Vec::new();
     let mut kubelet = Vec::new();
     if worker {
-        merged.push(format!("--labels={MACHINE_NAME_LABEL}={machine_name}"));
+        let label = format!("--labels={MACHINE_NAME_LABEL}={machine_name}");
+        merged.push(Word::from(label.as_str()));
         if !use_system_hostname {
-            kubelet.push(format!("--hostname-override={machine_name}"));
+            let name = format!("--hostname-override={machine_name}");
+            kubelet.push(Word::from(name.as_str()));
         }
     }
-    for word in words(user) {
-        match word
-            .strip_prefix(KUBELET_EXTRA_ARGS)
-            .and_then(|rest| rest.strip_prefix('='))
-        {
-            Some(args) => kubelet.push(args.to_owned()),
+    for word in words(user, split) {
+        match word.strip_prefix(&format!("{KUBELET_EXTRA_ARGS}=")) {
+            Some(args) => kubelet.push(args),
             None => merged.push(word),
         }
     }
-    merged.extend(ours.iter().map(|word| (*word).to_owned()));
+    merged.extend(ours.iter().map(|word| Word::from(*word)));
     kubelet.retain(|args| !args.is_empty());
-    if !kubelet.is_empty() {
-        merged.push(format!("{KUBELET_EXTRA_ARGS}={}", kubelet.join(" ")));
+    let mut all = Word::default();
+    for (index, args) in kubelet.iter().enumerate() {
+        let before = if index == 0 {
+            format!("{KUBELET_EXTRA_ARGS}=")
+        } else {
+            " ".to_owned()
+        };
+        all.push_str(&before);
+        all.append(args);
     }
+    merged.extend((!kubelet.is_empty()).then_some(all));
     merged
 }
 
-/// Command line of quoted words.
-pub(crate) fn command_line<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let quoted: Vec<_> = words.into_iter().map(shell::quote).collect();
+/// Command line of words.
+pub(crate) fn command_line(words: impl IntoIterator<Item = Word>) -> String {
+    let quoted: Vec<_> = words.into_iter().map(|word| word.quoted()).collect();
     quoted.join(" ")
+}
+
+/// What the words of all entries say before any expansion.
+fn texts(args: &[String]) -> Vec<String> {
+    words(args, shell::split).iter().map(Word::text).collect()
 }
 
 /// The words of all entries.
 ///
 /// The value of `--…-extra-args` is a command line of its own and stays one word, whether it was written with `=`, after
 /// a space or as the next entry, with quotes or without: split, its second half would go to k0s.
-fn words(args: &[String]) -> Vec<String> {
+fn words(args: &[String], split: fn(&str) -> Vec<Word>) -> Vec<Word> {
     let mut words = Vec::new();
     let mut args = args.iter().map(|arg| arg.trim());
     while let Some(arg) = args.next() {
@@ -115,18 +128,24 @@ fn words(args: &[String]) -> Vec<String> {
             } else {
                 rest.get(1..).unwrap_or_default()
             };
-            words.push(format!("{flag}={}", unquote(value.trim())));
+            let mut word = Word::from(format!("{flag}=").as_str());
+            word.append(&whole(value.trim()));
+            words.push(word);
         } else {
-            words.extend(shell::split(arg));
+            words.extend(split(arg));
         }
     }
     words
 }
 
-/// Takes one pair of quotes away that encloses the whole text.
-fn unquote(text: &str) -> &str {
+/// One word of the whole text, without the pair of quotes that may enclose it. As for a shell, single ones keep
+/// expansions from being made.
+fn whole(text: &str) -> Word {
     let inner = |quote| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
-    inner('"').or_else(|| inner('\'')).unwrap_or(text)
+    match inner('\'') {
+        Some(inner) => Word::from(inner),
+        None => shell::in_double_quotes(inner('"').unwrap_or(text)),
+    }
 }
 
 /// What `word` says about a boolean flag, if it is that flag.
@@ -148,6 +167,17 @@ mod tests {
 
     fn args(args: &[&str]) -> Vec<String> {
         args.iter().map(|arg| (*arg).to_owned()).collect()
+    }
+
+    fn merge(
+        user: &[String],
+        ours: &[&str],
+        machine: &str,
+        worker: bool,
+        system_hostname: bool,
+    ) -> Vec<String> {
+        let merged = super::merge(user, ours, machine, worker, system_hostname, shell::split);
+        merged.iter().map(Word::text).collect()
     }
 
     #[test]
@@ -252,12 +282,26 @@ mod tests {
         );
     }
 
+    #[test]
+    fn expansions_are_left_to_the_host() {
+        let user = args(&[
+            "--labels=zone=$ZONE",
+            "--kubelet-extra-args=\"--node-ip=$(hostname -I | cut -d' ' -f1)\"",
+            "--kubelet-extra-args='--v=$V'",
+            "--debug; id",
+        ]);
+        assert_eq!(
+            command_line(super::merge(&user, &[], "m1", true, false, shell::split)),
+            "--labels=k0smotron.io/machine-name=m1 --labels=zone=$ZONE'' '--debug;' id \
+             '--kubelet-extra-args=--hostname-override=m1 --node-ip='\"$(hostname -I | cut -d' ' -f1)\"' --v=$V'"
+        );
+    }
+
     proptest! {
         #[test]
-        fn nothing_a_user_writes_ends_the_command(user in proptest::collection::vec("[^{]{0,20}", 0..4)) {
-            let merged = merge(&user, &[], "m1", true, false);
-            let line = command_line(merged.iter().map(String::as_str));
-            prop_assert_eq!(shell::split(&line), merged);
+        fn nothing_a_user_writes_ends_the_command(user in proptest::collection::vec("[^{$`]{0,20}", 0..4)) {
+            let merged = super::merge(&user, &[], "m1", true, false, shell::split);
+            prop_assert_eq!(shell::split(&command_line(merged.clone())), merged);
         }
     }
 }

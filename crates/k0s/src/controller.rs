@@ -6,7 +6,8 @@ use serde_json::Value;
 use crate::arguments;
 use crate::installation::Installation;
 use crate::pki::{CertificateAuthority, ServiceAccountKeys};
-use crate::plan::{File, InstallPlan, PlanError, absolute};
+use crate::plan::{File, PlanError, Steps, absolute};
+use crate::shell::{self, Word};
 
 const DEFAULT_DATA_DIR: &str = "/var/lib/k0s";
 
@@ -44,7 +45,7 @@ pub struct ControlPlanePki {
 impl ControllerInstall {
     /// Files: configuration, PKI or join token, extra files, the user's. Commands: the user's before, download,
     /// install, start, the user's after, sentinel. Every command may run again after a failure.
-    pub fn plan(&self) -> Result<InstallPlan, PlanError> {
+    pub fn steps(&self) -> Result<Steps, PlanError> {
         let Self {
             installation,
             role,
@@ -79,10 +80,17 @@ impl ControllerInstall {
             ..
         } = installation;
         let worker = arguments::worker_enabled(args);
-        let merged = arguments::merge(args, &config_args, machine, worker, *use_system_hostname);
+        let merged = arguments::merge(
+            args,
+            &config_args,
+            machine,
+            worker,
+            *use_system_hostname,
+            shell::split,
+        );
         // AUTOPILOT_HOSTNAME gives the ControlNode the Machine's name, by which it is found again.
         let autopilot = format!("AUTOPILOT_HOSTNAME={machine}");
-        let mut words = vec![
+        let fixed = [
             "install",
             "controller",
             "--force",
@@ -90,14 +98,14 @@ impl ControllerInstall {
             "--env",
             &autopilot,
         ];
-        words.extend(merged.iter().map(String::as_str));
+        let mut words: Vec<_> = fixed.into_iter().map(Word::from).chain(merged).collect();
         if let ControllerRole::Joining { .. } = role {
-            words.extend(["--token-file", &token_path]);
+            words.extend(["--token-file", &token_path].map(Word::from));
         }
         let install = installation.k0s(words);
 
         let commands = installation.commands(install, "k0scontroller")?;
-        Ok(InstallPlan { files, commands })
+        Ok(Steps { files, commands })
     }
 
     /// Where the k0s configuration is written.
@@ -137,6 +145,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::plan::InstallPlan;
+
+    fn plan(controller: &ControllerInstall) -> InstallPlan {
+        controller.steps().unwrap().into()
+    }
 
     fn authority(name: &str) -> CertificateAuthority {
         CertificateAuthority {
@@ -175,7 +188,7 @@ mod tests {
 
     #[test]
     fn initial_controller() {
-        insta::assert_yaml_snapshot!(controller(initial(), &[]).plan().unwrap());
+        insta::assert_yaml_snapshot!(plan(&controller(initial(), &[])));
     }
 
     #[test]
@@ -188,13 +201,13 @@ mod tests {
         controller.installation.files = vec![File::new("/etc/motd", "hello\n", "")];
         controller.installation.pre_commands = vec!["swapoff -a".into()];
         controller.installation.post_commands = vec!["echo done".into()];
-        insta::assert_yaml_snapshot!(controller.plan().unwrap());
+        insta::assert_yaml_snapshot!(plan(&controller));
     }
 
     #[test]
     fn pki_follows_the_data_directory() {
         for args in [&["--data-dir=/data/k0s/"][..], &["--data-dir", "/data/k0s"]] {
-            let plan = controller(initial(), args).plan().unwrap();
+            let plan = plan(&controller(initial(), args));
             assert!(
                 plan.files
                     .iter()
@@ -210,7 +223,7 @@ mod tests {
         }
         assert_eq!(
             controller(initial(), &["--data-dir=data"])
-                .plan()
+                .steps()
                 .unwrap_err()
                 .to_string(),
             "--data-dir \"data\" is not an absolute path; start it with /"
@@ -219,7 +232,7 @@ mod tests {
 
     #[test]
     fn private_keys_are_readable_by_root_only() {
-        let plan = controller(initial(), &[]).plan().unwrap();
+        let plan = plan(&controller(initial(), &[]));
         for file in &plan.files {
             let private = file.content.contains("key\n") && !file.content.contains("public");
             assert_eq!(
@@ -235,7 +248,7 @@ mod tests {
     fn the_configuration_is_left_out_when_there_is_none() {
         let mut controller = controller(initial(), &["--config", "/my.yaml"]);
         controller.k0s_config = None;
-        let plan = controller.plan().unwrap();
+        let plan = plan(&controller);
         assert!(plan.files.iter().all(|file| file.path != "/etc/k0s.yaml"));
         assert!(
             plan.commands

@@ -2,8 +2,8 @@
 
 use crate::arguments;
 use crate::download;
-use crate::plan::{File, PlanError, absolute};
-use crate::shell::quote;
+use crate::plan::{Commands, File, PlanError, absolute};
+use crate::shell::{Word, quote};
 use crate::version::Version;
 
 const DEFAULT_INSTALL_DIR: &str = "/usr/local/bin";
@@ -44,6 +44,11 @@ impl Installation {
         absolute("k0sInstallDir", self.install_dir())?;
         absolute("workingDir", self.working_dir())?;
         self.files.iter().try_for_each(File::validate)?;
+        self.validate_values()
+    }
+
+    /// What is refused on every platform.
+    pub(crate) fn validate_values(&self) -> Result<(), PlanError> {
         let nul = |field, texts: &[String]| match texts.iter().any(|text| text.contains('\0')) {
             true => Err(PlanError::Nul { field }),
             false => Ok(()),
@@ -67,32 +72,33 @@ impl Installation {
     }
 
     /// A command line of the installed binary.
-    pub(crate) fn k0s<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> String {
+    pub(crate) fn k0s(&self, words: impl IntoIterator<Item = Word>) -> String {
         let binary = format!("{}/k0s", self.install_dir());
         format!("{} {}", quote(&binary), arguments::command_line(words))
     }
 
-    /// The commands in the order users of the original rely on, around an `install` line.
-    pub(crate) fn commands(&self, install: String, service: &str) -> Result<Vec<String>, PlanError> {
+    /// The commands around an `install` line.
+    pub(crate) fn commands(&self, install: String, service: &str) -> Result<Commands, PlanError> {
         let download = download::command(
             &self.download_url,
             self.preinstalled,
             self.version.as_ref(),
             self.install_dir(),
         )?;
-        let mut commands = self.pre_commands.clone();
-        commands.extend(download);
-        commands.push(install);
-        commands.push(self.start(service));
-        commands.extend(self.post_commands.iter().cloned());
-        commands.push(format!("mkdir -p /run/cluster-api && touch {SENTINEL}"));
-        Ok(commands)
+        Ok(Commands {
+            before: self.pre_commands.clone(),
+            download,
+            install,
+            start: self.start(service),
+            after: self.post_commands.clone(),
+            done: format!("mkdir -p /run/cluster-api && touch {SENTINEL}"),
+        })
     }
 
     /// Starts the installed service through whatever init system the host runs. `k0s start` alone would do, but
     /// fails on a service that already runs, and so on every retry.
     fn start(&self, service: &str) -> String {
-        let k0s_start = self.k0s(["start"]);
+        let k0s_start = self.k0s([Word::from("start")]);
         format!(
             "if test -d /run/systemd/system; then systemctl start {service}; \
              elif command -v rc-service >/dev/null 2>&1; then rc-service {service} start; \
@@ -109,3 +115,6 @@ fn directory<'a>(given: &'a str, default: &'a str) -> &'a str {
         directory => directory,
     }
 }
+
+#[cfg(test)]
+mod tests;

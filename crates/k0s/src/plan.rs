@@ -1,6 +1,7 @@
 //! What is to be done on a host to make it a k0s node: files to write, then commands to run.
 //!
-//! The plan says nothing about how it gets there; [`crate::cloud_config`] carries it as bootstrap data.
+//! The plan says nothing about how it gets there; [`crate::cloud_config`] carries it as bootstrap data. Debug output of
+//! everything here shows counts at most: users put secrets into files and commands.
 
 use std::fmt;
 
@@ -30,12 +31,70 @@ pub struct File {
 }
 
 /// Files to write, in order, then commands to run, in order, each one line for `sh -c`.
-///
-/// `Debug` shows counts only: users put secrets into commands.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstallPlan {
     pub files: Vec<File>,
     pub commands: Vec<String>,
+}
+
+/// An install plan whose commands are still told apart.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Steps {
+    pub files: Vec<File>,
+    pub commands: Commands,
+}
+
+/// The commands of an installation by what they are for, in the order in which they run.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Commands {
+    /// The user's, before anything else.
+    pub before: Vec<String>,
+    /// Fetches the k0s binary; none when it is on the host already.
+    pub download: Option<String>,
+    pub install: String,
+    pub start: String,
+    /// The user's, once k0s was started.
+    pub after: Vec<String>,
+    /// Says that the bootstrap is over.
+    pub done: String,
+}
+
+impl Commands {
+    /// A single command that does everything.
+    pub(crate) fn one(command: &str) -> Self {
+        Self {
+            install: command.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// All of them, in order.
+    pub fn all(&self) -> Vec<String> {
+        let Self {
+            before,
+            download,
+            install,
+            start,
+            after,
+            done,
+        } = self;
+        let mut all = before.clone();
+        all.extend(download.clone());
+        all.extend([install.clone(), start.clone()]);
+        all.extend(after.iter().cloned());
+        all.push(done.clone());
+        all.retain(|command| !command.is_empty());
+        all
+    }
+}
+
+impl From<Steps> for InstallPlan {
+    fn from(steps: Steps) -> Self {
+        Self {
+            commands: steps.commands.all(),
+            files: steps.files,
+        }
+    }
 }
 
 /// Why a plan cannot be made; the message names the field and the remedy.
@@ -55,6 +114,8 @@ pub enum PlanError {
     Permissions { path: String, source: PermissionsError },
     #[error("{field} contains a NUL character, which no command line can carry; remove it")]
     Nul { field: &'static str },
+    #[error("no version is given; set spec.version, or the version of the Machine")]
+    NoVersion,
     #[error("the k0s configuration cannot be written as JSON: {0}")]
     Config(String),
 }
@@ -81,6 +142,10 @@ impl File {
 
     pub(crate) fn validate(&self) -> Result<(), PlanError> {
         absolute("files[].path", &self.path)?;
+        self.validate_permissions()
+    }
+
+    pub(crate) fn validate_permissions(&self) -> Result<(), PlanError> {
         let permissions = |source| PlanError::Permissions {
             path: self.path.clone(),
             source,
@@ -108,7 +173,20 @@ fn parse_mode(text: &str) -> Result<u32, PermissionsError> {
 
 /// Paths end up in files, units and command lines: absolute, and on one line.
 pub(crate) fn absolute(field: &'static str, value: &str) -> Result<(), PlanError> {
-    let problem = if !value.starts_with('/') {
+    path(field, value, value.starts_with('/'))
+}
+
+/// The same with a drive, or on the current one.
+pub(crate) fn absolute_on_windows(field: &'static str, value: &str) -> Result<(), PlanError> {
+    let rest = match value.split_once(':') {
+        Some((drive, rest)) if drive.len() == 1 => rest,
+        _ => value,
+    };
+    path(field, value, rest.starts_with(['/', '\\']))
+}
+
+fn path(field: &'static str, value: &str, is_absolute: bool) -> Result<(), PlanError> {
+    let problem = if !is_absolute {
         "is not an absolute path; start it with /"
     } else if value.contains(char::is_control) {
         "contains a control character; remove it"
@@ -128,6 +206,18 @@ impl fmt::Debug for File {
             .field("path", &self.path)
             .field("permissions", &self.permissions)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Steps({} files)", self.files.len())
+    }
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Commands")
     }
 }
 

@@ -1,6 +1,17 @@
 //! Words of a POSIX shell: quoting what we put into command lines, and reading fragments that users wrote for one.
+//!
+//! Our own values are always quoted: the shell expands nothing in them. What users wrote for a shell keeps the
+//! expansions they wrote (`$HOME`, `$(hostname)`), made on the host as they expect, and gets nothing else: no `;`, no
+//! redirection, no glob.
+
+mod split;
 
 use std::borrow::Cow;
+
+pub(crate) use split::{in_double_quotes, split};
+
+const TEMPLATE_OPEN: &str = "{{";
+const TEMPLATE_CLOSE: &str = "}}";
 
 /// One word for `sh`: unchanged when it is plain, quoted otherwise. The shell expands nothing in it.
 ///
@@ -10,182 +21,120 @@ pub(crate) fn quote(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         Cow::Borrowed(word)
-    } else if word.contains(OPEN) && word.contains('\'') && !word.contains(['"', '$', '`', '\\']) {
+    } else if word.contains(TEMPLATE_OPEN) && word.contains('\'') && !word.contains(['"', '$', '`', '\\']) {
         Cow::Owned(format!("\"{word}\""))
     } else {
         Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
     }
 }
 
-/// Words of `text`, quotes and backslashes taken away as `sh` does, without any expansion. Template expressions belong
-/// to one word, whatever is inside.
-///
-/// Text with an open quote is no fragment of a command line; it is one word as it stands.
-pub(crate) fn split(text: &str) -> Vec<String> {
-    Splitter {
-        rest: text,
-        word: None,
-        words: Vec::new(),
-    }
-    .split()
-    .unwrap_or_else(|| vec![text.to_owned()])
+/// A word of a command line: text that the shell is to take as it stands, and expansions that it is to make.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Word(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    /// As it was written, `$` and all. Bare ones may become several words or none; those in double quotes stay in one.
+    Expansion {
+        raw: String,
+        quoted: bool,
+    },
 }
 
-const OPEN: &str = "{{";
-const CLOSE: &str = "}}";
-
-struct Splitter<'a> {
-    rest: &'a str,
-    word: Option<String>,
-    words: Vec<String>,
+impl From<&str> for Word {
+    fn from(text: &str) -> Self {
+        Self(vec![Piece::Text(text.to_owned())])
+    }
 }
 
-impl Splitter<'_> {
-    /// None when a quote is left open.
-    fn split(mut self) -> Option<Vec<String>> {
-        while let Some(c) = self.next() {
-            match c {
-                ' ' | '\t' | '\n' | '\r' => self.words.extend(self.word.take()),
-                '\'' => self.quoted('\'')?,
-                '"' => self.quoted('"')?,
-                '\\' => {
-                    let c = self.next()?;
-                    self.push(c);
-                }
-                c => self.push(c),
-            }
-        }
-        self.words.extend(self.word.take());
-        Some(self.words)
+impl Word {
+    /// What the word says before any expansion, for whoever looks for flags.
+    pub(crate) fn text(&self) -> String {
+        let pieces = self.0.iter().map(|piece| match piece {
+            Piece::Text(text) => text.as_str(),
+            Piece::Expansion { raw, .. } => raw.as_str(),
+        });
+        pieces.collect()
     }
 
-    fn quoted(&mut self, quote: char) -> Option<()> {
-        self.word.get_or_insert_default();
-        loop {
-            match self.next()? {
-                c if c == quote => return Some(()),
-                '\\' if quote == '"' => match self.next()? {
-                    c @ ('"' | '\\' | '$' | '`') => self.push(c),
-                    c => {
-                        self.push('\\');
-                        self.push(c);
-                    }
-                },
-                c => self.push(c),
+    /// The word as a shell has to be given it.
+    pub(crate) fn quoted(&self) -> String {
+        let mut line = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) if text.is_empty() && self.0.len() > 1 => {}
+                Piece::Text(text) => line.push_str(&quote(text)),
+                Piece::Expansion { raw, quoted: true } => line.extend(["\"", raw, "\""]),
+                // The empty quotes keep what follows from becoming part of its name.
+                Piece::Expansion { raw, quoted: false } => line.extend([raw, "''"]),
             }
+        }
+        if self.0.is_empty() {
+            line.push_str("''");
+        }
+        // One that is alone may become no word at all.
+        match self.0.as_slice() {
+            [Piece::Expansion { raw, quoted: false }] => raw.clone(),
+            _ => line,
         }
     }
 
-    /// The next character, after any template expressions, which go into the word whole.
-    fn next(&mut self) -> Option<char> {
-        while self.rest.starts_with(OPEN)
-            && let Some(end) = self.rest.find(CLOSE)
-        {
-            let (expression, rest) = self.rest.split_at(end + CLOSE.len());
-            self.word.get_or_insert_default().push_str(expression);
-            self.rest = rest;
+    /// The word for another language that makes the expansions by itself within double quotes; `escape` is applied to
+    /// all else. None when there is nothing to expand.
+    pub(crate) fn expanding(&self, escape: impl Fn(&str) -> String) -> Option<String> {
+        let expands = self
+            .0
+            .iter()
+            .any(|piece| matches!(piece, Piece::Expansion { .. }));
+        let pieces = self.0.iter().map(|piece| match piece {
+            Piece::Text(text) => escape(text),
+            Piece::Expansion { raw, .. } => raw.clone(),
+        });
+        expands.then(|| pieces.collect())
+    }
+
+    /// The rest of a word that begins with this text.
+    pub(crate) fn strip_prefix(&self, prefix: &str) -> Option<Self> {
+        let (first, others) = self.0.split_first()?;
+        let Piece::Text(first) = first else { return None };
+        let mut rest = Self::default();
+        rest.push_str(first.strip_prefix(prefix)?);
+        rest.0.extend(others.iter().cloned());
+        Some(rest)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text().is_empty()
+    }
+
+    /// Adds text to be taken as it stands.
+    pub(crate) fn push_str(&mut self, text: &str) {
+        match self.0.last_mut() {
+            Some(Piece::Text(last)) => last.push_str(text),
+            _ => self.0.push(Piece::Text(text.to_owned())),
         }
-        let mut chars = self.rest.chars();
-        let c = chars.next();
-        self.rest = chars.as_str();
-        c
+    }
+
+    /// Adds another word without a gap.
+    pub(crate) fn append(&mut self, word: &Self) {
+        for piece in &word.0 {
+            match piece {
+                Piece::Text(text) => self.push_str(text),
+                expansion @ Piece::Expansion { .. } => self.0.push(expansion.clone()),
+            }
+        }
     }
 
     fn push(&mut self, c: char) {
-        self.word.get_or_insert_default().push(c);
+        self.push_str(c.encode_utf8(&mut [0; 4]));
+    }
+
+    fn expand(&mut self, raw: &str, quoted: bool) {
+        let raw = raw.to_owned();
+        self.0.push(Piece::Expansion { raw, quoted });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn quotes_only_what_needs_it() {
-        for (word, quoted) in [
-            ("--labels=a/b=c", "--labels=a/b=c"),
-            ("", "''"),
-            ("a b", "'a b'"),
-            ("it's", r"'it'\''s'"),
-            ("$(id)", "'$(id)'"),
-            ("a=b;c", "'a=b;c'"),
-            ("~root", "'~root'"),
-        ] {
-            assert_eq!(quote(word), quoted);
-        }
-    }
-
-    #[test]
-    fn splits_like_a_shell() {
-        assert_eq!(split("--profile custom"), ["--profile", "custom"]);
-        assert_eq!(
-            split(r#"--x="--a --b" 'c d' e\ f"#),
-            ["--x=--a --b", "c d", "e f"]
-        );
-        assert_eq!(split(r#""a\"b\c$d""#), [r#"a"b\c$d"#]);
-        assert_eq!(split("''"), [""]);
-        assert_eq!(split("it's"), ["it's"]);
-        assert!(split("  ").is_empty());
-    }
-
-    #[test]
-    fn template_expressions_survive() {
-        for expression in [
-            "{{ v1.region }}",
-            "{{ ds.meta_data['a b'] }}",
-            "{{ ds.meta_data[\"a b\"] }}",
-            "{{ a }}{{ b }}",
-        ] {
-            for word in [expression.to_owned(), format!("--labels=a={expression},b=c d")] {
-                assert_eq!(split(&word.replace(",b=c d", "")), [word.replace(",b=c d", "")]);
-                assert_eq!(split(&format!("'{word}'")), [word.as_str()]);
-                assert!(quote(&word).contains(expression), "{word}");
-                assert_eq!(split(&quote(&word)), [word]);
-            }
-        }
-        // Both kinds of quotes, or a dollar: never at the cost of safety.
-        assert_eq!(quote("{{ 'a' \"b\" }}"), r#"'{{ '\''a'\'' "b" }}'"#);
-        assert_eq!(quote("{{ '$(id)' }}"), r"'{{ '\''$(id)'\'' }}'");
-        assert_eq!(split("a {{ b c"), ["a", "{{", "b", "c"]);
-    }
-
-    #[test]
-    fn a_real_shell_agrees() {
-        let words = [
-            "",
-            "a b",
-            "it's",
-            "$(id)",
-            "`id`",
-            "a\\nb",
-            "tab\tnew\nline",
-            "*",
-            "~",
-            "#x",
-            "a;b&c|d",
-            "{{ a['b'] }}",
-            "-n",
-        ];
-        let line = words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
-        let output = std::process::Command::new("/bin/sh")
-            .args(["-c", &format!("printf '<%s>' {line}")])
-            .output()
-            .unwrap();
-        let expected: String = words.iter().map(|word| format!("<{word}>")).collect();
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
-    }
-
-    proptest! {
-        #[test]
-        fn a_quoted_word_is_one_word(word in "[^{]{0,30}") {
-            prop_assert_eq!(split(&quote(&word)), [word]);
-        }
-
-        #[test]
-        fn never_panics(text in ".{0,60}") {
-            split(&text);
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::arguments;
 use crate::installation::Installation;
-use crate::plan::{File, InstallPlan, PlanError};
+use crate::plan::{File, PlanError, Steps};
+use crate::shell::{self, Word};
 
 /// A worker that joins with a token.
 #[derive(Clone, Debug)]
@@ -16,7 +17,7 @@ pub struct WorkerInstall {
 impl WorkerInstall {
     /// Files: the join token, then the user's. Commands: the user's before, download, install, start, the user's
     /// after, sentinel. Every command may run again after a failure.
-    pub fn plan(&self) -> Result<InstallPlan, PlanError> {
+    pub fn steps(&self) -> Result<Steps, PlanError> {
         let Self {
             installation,
             join_token,
@@ -34,19 +35,21 @@ impl WorkerInstall {
             machine,
             true,
             installation.use_system_hostname,
+            shell::split,
         );
         // Without --force a host whose first attempt failed later on could never be installed again.
         let fixed = ["install", "worker", "--force", "--token-file", &token_path];
-        let install = installation.k0s(fixed.into_iter().chain(merged.iter().map(String::as_str)));
+        let install = installation.k0s(fixed.into_iter().map(Word::from).chain(merged));
 
         let commands = installation.commands(install, "k0sworker")?;
-        Ok(InstallPlan { files, commands })
+        Ok(Steps { files, commands })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::InstallPlan;
 
     fn plan(installation: Installation) -> InstallPlan {
         let installation = Installation {
@@ -57,8 +60,9 @@ mod tests {
             installation,
             join_token: "join-token".into(),
         }
-        .plan()
+        .steps()
         .unwrap()
+        .into()
     }
 
     fn texts(texts: &[&str]) -> Vec<String> {
@@ -115,7 +119,7 @@ mod tests {
                 installation,
                 join_token: "t".into(),
             }
-            .plan()
+            .steps()
             .unwrap_err()
             .to_string()
         };

@@ -1,6 +1,5 @@
 //! The manager: flags and wiring, nothing else.
 
-pub mod gates;
 pub mod options;
 mod run;
 

@@ -36,7 +36,7 @@ const PROVIDER_ID_LEASE: &str = "provider-id.k0smotron.io";
 /// # Errors
 /// When the process cannot do its work: no API server, an address in use, a lost lease.
 pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-    crate::gates::parse(&options.feature_gates).map_err(anyhow::Error::msg)?;
+    let gates = options.feature_gates.parse().map_err(anyhow::Error::msg)?;
     let client = client(&options).await?;
     let candidate = candidate();
     let scope = Scope {
@@ -45,6 +45,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     };
     let mut context = Context::new(client.clone(), scope, &candidate.identity);
     context.concurrency = options.concurrency;
+    context.gates = gates;
 
     let stop = stop.shared();
     let readiness = Readiness::default();

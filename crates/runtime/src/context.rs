@@ -8,7 +8,7 @@ use kube::{
     runtime::{events::Reporter, watcher},
 };
 
-use crate::{dial, events::Events, metrics::Metrics, workload::Dialer};
+use crate::{dial, events::Events, gates::FeatureGates, metrics::Metrics, workload::Dialer};
 
 /// Label by which `--watch-filter` selects objects (contract G12).
 pub const WATCH_FILTER_LABEL: &str = "cluster.x-k8s.io/watch-filter";
@@ -56,6 +56,7 @@ pub struct Context {
     pub workloads: Arc<Dialer>,
     /// The way to the pods of hosted control planes in this cluster.
     pub pods: dial::Dialer,
+    pub gates: FeatureGates,
     /// Most reconciles that a controller runs at once.
     pub concurrency: u16,
 }
@@ -72,6 +73,7 @@ impl Context {
             workloads: Arc::new(Dialer::new(client.clone())),
             pods: dial::Dialer::new(client.clone()),
             metrics: Metrics::default(),
+            gates: FeatureGates::default(),
             concurrency: 10,
             client,
             scope,

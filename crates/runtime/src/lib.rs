@@ -10,6 +10,7 @@
 //! | [`metadata`] | finalizers and annotations, written against the version that was read |
 //! | [`status`], [`conditions`] | what a controller says of an object, written only when it changed |
 //! | [`events`] | Kubernetes events, aggregated |
+//! | [`gates`] | what is switched on beyond the defaults |
 //! | [`secrets`] | contract Secrets |
 //! | [`workload`] | the one way to talk to workload clusters |
 //! | [`dial`] | the one way to what runs in the pods of a hosted control plane: its API and its etcd |
@@ -28,6 +29,7 @@ pub mod controller;
 pub mod definitions;
 pub mod dial;
 pub mod events;
+pub mod gates;
 pub mod kinds;
 pub mod leadership;
 pub mod metadata;

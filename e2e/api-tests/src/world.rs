@@ -200,8 +200,12 @@ impl World {
             "K0sWorkerConfigs: {:?}",
             names(&workers.items)
         );
-        let tokens = self.bootstrap_tokens(workload).await?;
-        ensure!(tokens.len() == 1, "join tokens: {tokens:?}");
+        until("the join token is revoked, for its node is there", || async {
+            let tokens = self.bootstrap_tokens(workload).await?;
+            ensure!(tokens.len() <= 1, "join tokens: {tokens:?}");
+            Ok(tokens.is_empty().then_some(()))
+        })
+        .await?;
         for host in &self.hosts {
             let calls = host.exec("cat /var/log/k0s-calls").await?;
             let installs = calls.lines().filter(|call| call.starts_with("install ")).count();

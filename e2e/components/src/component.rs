@@ -20,6 +20,8 @@ pub enum Component {
     CoreDns,
     /// konnectivity-server and proxy-agent.
     Konnectivity,
+    /// butane and ignition-validate, which say what they think of our Ignition configs.
+    Ignition,
 }
 
 /// Files of a Go module that are kept beside the binaries, so that a warm cache needs no module cache.
@@ -31,7 +33,7 @@ pub(crate) struct Share {
 
 impl Component {
     /// In the order of their use: what the management plane needs comes first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Etcd,
         Self::Kubernetes,
         Self::ClusterApi,
@@ -39,6 +41,7 @@ impl Component {
         Self::Kine,
         Self::CoreDns,
         Self::Konnectivity,
+        Self::Ignition,
     ];
 
     /// Directory under `e2e/upstream`, and first half of the name in the cache.
@@ -52,6 +55,7 @@ impl Component {
             Self::Kine => "kine",
             Self::CoreDns => "coredns",
             Self::Konnectivity => "konnectivity",
+            Self::Ignition => "ignition",
         }
     }
 
@@ -66,6 +70,7 @@ impl Component {
             Self::Kine => "v0.16.3",
             Self::CoreDns => "v1.12.0",
             Self::Konnectivity => "v0.36.0",
+            Self::Ignition => "v2.24.0",
         }
     }
 
@@ -80,6 +85,7 @@ impl Component {
             Self::Kine => "github.com/k3s-io/kine",
             Self::CoreDns => "github.com/coredns/coredns",
             Self::Konnectivity => "sigs.k8s.io/apiserver-network-proxy",
+            Self::Ignition => "github.com/coreos/ignition/v2",
         }
     }
 
@@ -138,7 +144,8 @@ impl Component {
             | Self::Containerd
             | Self::ClusterApi
             | Self::CoreDns
-            | Self::Konnectivity => &[],
+            | Self::Konnectivity
+            | Self::Ignition => &[],
         }
     }
 
@@ -149,6 +156,8 @@ impl Component {
             Self::ClusterApi => &[("core", "cluster-api-core")],
             // The names that k0s starts the server by, and that its image has for the agent.
             Self::Konnectivity => &[("server", "konnectivity-server"), ("agent", "proxy-agent")],
+            // The package of Butane's command is just called internal.
+            Self::Ignition => &[("internal", "butane"), ("validate", "ignition-validate")],
             Self::Kubernetes | Self::Containerd | Self::Kine | Self::CoreDns => &[],
         }
     }
@@ -170,7 +179,8 @@ impl Component {
             | Self::Containerd
             | Self::Kine
             | Self::CoreDns
-            | Self::Konnectivity => &[],
+            | Self::Konnectivity
+            | Self::Ignition => &[],
         }
     }
 
@@ -181,6 +191,7 @@ impl Component {
             Self::Etcd | Self::Containerd => "about 40 s",
             Self::ClusterApi | Self::Kine | Self::CoreDns => "about 2 min",
             Self::Konnectivity => "about 1 min",
+            Self::Ignition => "about 20 s",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! MachineDeployment and MachineSet, as far as a provider reads them.
+//! MachineDeployment, MachineSet and MachinePool, as far as a provider reads them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
@@ -48,6 +48,26 @@ pub struct MachineSetSpec {
     pub cluster_name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
+    #[serde(default)]
+    pub template: MachineTemplateResource,
+}
+
+/// Spec of a MachinePool.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "cluster.x-k8s.io",
+    version = "v1beta2",
+    kind = "MachinePool",
+    plural = "machinepools",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq",
+    derive = "Default"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct MachinePoolSpec {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cluster_name: String,
     #[serde(default)]
     pub template: MachineTemplateResource,
 }

@@ -13,8 +13,8 @@ pub use cluster::{
     Cluster, ClusterInitialization, ClusterNetwork, ClusterSpec, ClusterStatus, FailureDomain, NetworkRanges,
 };
 pub use deployment::{
-    MachineDeployment, MachineDeploymentSpec, MachineDeploymentStatus, MachineSet, MachineSetSpec,
-    MachineSetStatus, MachineTemplateResource,
+    MachineDeployment, MachineDeploymentSpec, MachineDeploymentStatus, MachinePool, MachinePoolSpec,
+    MachineSet, MachineSetSpec, MachineSetStatus, MachineTemplateResource,
 };
 pub use machine::{
     Bootstrap, Machine, MachineInitialization, MachineSpec, MachineStatus, NodeReference, ReadinessGate,

@@ -138,7 +138,7 @@ mod tests {
                 "spec.k0sConfigSpec.tunneling.enabled",
             ),
             (
-                "version: v1.36.3, k0sConfigSpec: {provisioner: {type: ignition}}",
+                "version: v1.36.3, k0sConfigSpec: {provisioner: {type: powershell-xml}}",
                 "spec.k0sConfigSpec.provisioner.type",
             ),
             (

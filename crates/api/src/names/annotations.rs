@@ -84,3 +84,5 @@ pub const CLUSTER_REF_NAMESPACE: &str = "k0smotron.io/cluster-ref-namespace";
 pub const JOIN_TOKEN_NAMESPACES: &str = "k0smotron.io/join-token-namespaces";
 /// Stops `clusterctl move` before it creates or deletes anything, as long as an object that would move has it (CT26); any value.
 pub const BLOCK_MOVE: &str = "clusterctl.cluster.x-k8s.io/block-move";
+/// On the bootstrap Secret of a machine pool: when the join token in it expires, RFC 3339.
+pub const JOIN_TOKEN_EXPIRES: &str = "k0smotron.io/join-token-expires";

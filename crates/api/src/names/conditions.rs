@@ -16,6 +16,8 @@ pub mod types {
     pub const UNSUPPORTED: &str = "Unsupported";
     /// The Secret with the bootstrap data exists.
     pub const DATA_SECRET_AVAILABLE: &str = "DataSecretAvailable";
+    /// The join token was revoked, because the machine has joined.
+    pub const JOIN_TOKEN_REVOKED: &str = "JoinTokenRevoked";
     /// The bootstrap data has been run on the host.
     pub const BOOTSTRAP_EXEC_SUCCEEDED: &str = "BootstrapExecSucceeded";
     /// The host answers over SSH with the key that is expected of it.
@@ -190,6 +192,8 @@ pub mod reasons {
     pub const NOT_PROVISIONED: &str = "NotProvisioned";
     /// The bootstrap data is being run on the host.
     pub const PROVISIONING: &str = "Provisioning";
+    /// The join token was revoked, because the machine has joined.
+    pub const JOIN_TOKEN_REVOKED: &str = "JoinTokenRevoked";
     /// The bootstrap data has been run on the host.
     pub const BOOTSTRAP_EXEC_SUCCEEDED: &str = "BootstrapExecSucceeded";
     /// Running the bootstrap data has failed.

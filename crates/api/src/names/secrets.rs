@@ -6,6 +6,9 @@ pub const TYPE: &str = "cluster.x-k8s.io/secret";
 pub const VALUE: &str = "value";
 /// Key of the payload's format in bootstrap Secrets.
 pub const FORMAT: &str = "format";
+/// Key of the bootstrap token that the payload joins with, `<id>.<secret>`: the payload cannot change any more, so it is this very token
+/// that has to be kept good.
+pub const BOOTSTRAP_TOKEN: &str = "bootstrap-token";
 /// Key of the certificate (or public key) in the Secrets of the cluster's CAs.
 pub const TLS_CRT: &str = "tls.crt";
 /// Key of the private key in the Secrets of the cluster's CAs.

@@ -27,5 +27,7 @@ pub async fn apply(built: Built, inputs: &Inputs, context: &Context) -> Result<(
             .await
             .map_err(Error::Appoint)?;
     }
-    data_secret::apply(context, &data).await.map_err(Error::Apply)
+    data_secret::apply(context, inputs.config.as_ref(), inputs.machine.as_deref(), &data)
+        .await
+        .map_err(Error::Apply)
 }

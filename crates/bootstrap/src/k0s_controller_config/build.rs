@@ -1,7 +1,6 @@
 //! Makes the bootstrap data of founders and of controllers that join. Pure but for the random half of a new token.
 
 use k0smotron_k0s::{
-    cloud_config,
     controller::{ControllerInstall, ControllerRole},
     installation::Installation,
     token,
@@ -16,14 +15,15 @@ use super::{
 };
 use crate::{
     data_secret,
-    join_token::{self, Role},
+    join_token::{self, Issued, Role},
+    payload,
 };
 
 /// What was built and is not written yet.
 pub struct Built {
     /// The founder's appointment, to be written first; none when it stands already.
     pub appointment: Option<String>,
-    /// The token's Secret for the workload cluster, unless it has one that will do.
+    /// The token's Secret for the workload cluster; a founder has none.
     pub token: Option<Secret>,
     /// The bootstrap data's Secret.
     pub data: Secret,
@@ -34,15 +34,15 @@ pub fn build(inputs: &Inputs, step: &Step) -> Result<Built, Error> {
     let (Some(machine), Some(cluster)) = (&inputs.machine, &inputs.cluster) else {
         return Err(Error::Incomplete);
     };
-    let (role, token) = match step {
-        Step::Join => join(inputs)?,
+    let (role, issued) = match step {
+        Step::Join => join(inputs).map(|(role, issued)| (role, Some(issued)))?,
         Step::Found { .. } | Step::Say(_) | Step::Remove => {
             let pki = inputs.pki.clone().ok_or(Error::Incomplete)?;
             (ControllerRole::Initial(Box::new(pki)), None)
         }
     };
     let spec = &inputs.config.spec.config;
-    let plan = ControllerInstall {
+    let steps = ControllerInstall {
         installation: Installation {
             version: inputs.version.clone(),
             download_url: spec.download_url.clone().unwrap_or_default(),
@@ -60,27 +60,39 @@ pub fn build(inputs: &Inputs, step: &Step) -> Result<Built, Error> {
         k0s_config: spec.k0s.clone(),
         extra_files: Vec::new(),
     }
-    .plan()
+    .steps()
     .map_err(Error::Plan)?;
-    let payload = cloud_config::render(&plan, inputs.custom_user_data.as_deref()).map_err(Error::Render)?;
+    let payload = payload::make(
+        spec.provisioner.as_ref(),
+        steps,
+        inputs.custom_user_data.as_deref(),
+        inputs.gates,
+    )
+    .map_err(Error::Payload)?;
     let metadata = spec.secret_metadata.as_ref();
-    let data = data_secret::build(inputs.config.as_ref(), &cluster.name_any(), &payload, metadata);
+    let data = data_secret::build(
+        inputs.config.as_ref(),
+        &cluster.name_any(),
+        &payload,
+        issued.as_ref(),
+        metadata,
+    );
     Ok(Built {
         appointment: (*step == Step::Found { appoint: true }).then(|| founder_value(machine)),
-        token,
+        token: issued.map(|issued| issued.secret),
         data,
     })
 }
 
-/// The part of a controller that joins, and the Secret of its token if that is new. No key goes with it.
-fn join(inputs: &Inputs) -> Result<(ControllerRole, Option<Secret>), Error> {
+/// The part of a controller that joins, and its token. No key goes with it.
+fn join(inputs: &Inputs) -> Result<(ControllerRole, Issued), Error> {
     let (Some(found), Some(peer), Some(authority)) = (&inputs.token, &inputs.peer, &inputs.authority) else {
         return Err(Error::Incomplete);
     };
     let owner = token_of(&inputs.config);
     let issued = join_token::issue(found, &owner, Role::Controller, inputs.now).map_err(Error::Join)?;
-    let (bootstrap, secret) = issued.ok_or(Error::Incomplete)?;
+    let issued = issued.ok_or(Error::Incomplete)?;
     let join_token =
-        token::join_token(peer, authority, token::CONTROLLER_USER, &bootstrap).map_err(Error::Join)?;
-    Ok((ControllerRole::Joining { join_token }, secret))
+        token::join_token(peer, authority, token::CONTROLLER_USER, &issued.token).map_err(Error::Join)?;
+    Ok((ControllerRole::Joining { join_token }, issued))
 }

@@ -13,6 +13,8 @@ use k0smotron_k0s::{
     token::BootstrapToken,
 };
 
+use k0smotron_runtime::gates::FeatureGates;
+
 use crate::join_token::Found;
 
 use super::{build::build, decide::Step, fetch::Inputs};
@@ -52,6 +54,7 @@ spec:
         version: Some("v1.36.3+k0s.2".parse().unwrap()),
         files: Vec::new(),
         custom_user_data: None,
+        gates: FeatureGates::default(),
         pki: Some(ControlPlanePki {
             ca: authority("cluster"),
             etcd_ca: authority("etcd"),
@@ -64,6 +67,7 @@ spec:
         authority: None,
         workload: None,
         token: None,
+        issued: None,
         peer: None,
         now: "2026-01-01T00:00:00Z".parse().unwrap(),
     }
@@ -113,7 +117,11 @@ fn who_joins_gets_a_token_and_no_key() {
         ..inputs()
     };
     let built = build(&joining, &Step::Join).unwrap();
-    assert!(built.appointment.is_none() && built.token.is_none());
+    assert!(built.appointment.is_none());
+    assert_eq!(
+        built.token.unwrap().metadata.name.as_deref(),
+        Some("bootstrap-token-abc123")
+    );
     let data = String::from_utf8(built.data.data.unwrap()["value"].0.clone()).unwrap();
     assert!(!data.contains(" key\n") && !data.contains("pki"), "{data}");
     assert!(data.contains("--token-file"), "{data}");

@@ -14,9 +14,12 @@ use k0smotron_k0s::{
     controller::ControlPlanePki,
     pki::{self, CertificateAuthority, ServiceAccountKeys},
     plan::File,
+    token::BootstrapToken,
     version::Version,
 };
-use k0smotron_runtime::{Context, controller::controller_of, secrets, shared::Shared, workload::ClusterKey};
+use k0smotron_runtime::{
+    Context, controller::controller_of, gates::FeatureGates, secrets, shared::Shared, workload::ClusterKey,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
@@ -25,7 +28,7 @@ use super::{
     decide::{self, Founder, Joining, Observed, Sources},
     peers,
 };
-use crate::{belonging, content, join_token, version};
+use crate::{belonging, content, join_token, prerequisites::Owner, version};
 
 /// The objects behind the facts.
 #[derive(Clone)]
@@ -37,6 +40,7 @@ pub struct Inputs {
     pub version: Option<Version>,
     pub files: Vec<File>,
     pub custom_user_data: Option<String>,
+    pub gates: FeatureGates,
     /// What the founder gets.
     pub pki: Option<ControlPlanePki>,
     /// Certificate of the cluster's CA, for who joins.
@@ -44,6 +48,8 @@ pub struct Inputs {
     /// Client of the workload cluster, and what it has for a token.
     pub workload: Option<Client>,
     pub token: Option<join_token::Found>,
+    /// The token in the bootstrap data.
+    pub issued: Option<BootstrapToken>,
     /// URL of the join API of a controller that answers.
     pub peer: Option<String>,
     pub now: Timestamp,
@@ -58,7 +64,11 @@ pub async fn fetch(
     let mut belonging = belonging::of(context, clusters, config.as_ref())
         .await
         .map_err(Error::Read)?;
-    belonging.prerequisites.unsupported = unsupported::message(&config.spec.unsupported());
+    let mut unsupported = config.spec.unsupported();
+    if let Owner::Pool(name) = &belonging.prerequisites.owner {
+        unsupported.push(format!("owner MachinePool {name}"));
+    }
+    belonging.prerequisites.unsupported = unsupported::message(&unsupported);
     let cluster = belonging.cluster;
     let mut observed = Observed {
         prerequisites: belonging.prerequisites,
@@ -72,10 +82,12 @@ pub async fn fetch(
         version: None,
         files: Vec::new(),
         custom_user_data: None,
+        gates: context.gates,
         pki: None,
         authority: None,
         workload: None,
         token: None,
+        issued: belonging.token,
         peer: None,
         now: Timestamp::now(),
     };
@@ -177,10 +189,7 @@ async fn sources(inputs: &mut Inputs, context: &Context) -> Result<Option<Source
 
 /// What a token of the config is found by.
 pub fn token_of(config: &K0sControllerConfig) -> join_token::For {
-    join_token::For {
-        namespace: config.namespace().unwrap_or_default(),
-        name: config.name_any(),
-    }
+    join_token::For::machine_of(config)
 }
 
 /// Looks for what a controller joins with: certificate, token, and somebody to join through.
@@ -208,7 +217,7 @@ async fn joining(
         namespace: owner.namespace.clone(),
         name: cluster.name_any(),
     };
-    match join_token::look_up_in(&key, &owner, inputs.now, context).await {
+    match join_token::look_up_in(&key, &owner, context).await {
         Ok((client, found)) => {
             sources.joining.token_taken = matches!(found, join_token::Found::Taken);
             inputs.workload = Some(client);

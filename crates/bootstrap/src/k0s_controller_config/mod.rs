@@ -10,6 +10,8 @@
 //! | the Cluster gets an endpoint (where no control plane wrote it into the config), is paused or not any more | looked at again |
 //! | the Machine goes and nothing holds it | the config goes, its Secret with it, and its join token |
 //! | the Secret is deleted | made again for the same Machine, under the same name |
+//! | half of the life of the join token is over | it gets a later end, until the controller runs |
+//! | the controller runs | its join token is revoked |
 
 mod apply;
 mod build;
@@ -27,14 +29,22 @@ use k0smotron_api::{
     capi::{Cluster, Machine},
     names::{annotations, labels},
 };
-use k0smotron_k0s::{cloud_config::RenderError, plan::PlanError, token::TokenError};
+use k0smotron_k0s::{plan::PlanError, token::TokenError};
 use k0smotron_runtime::{
     Context, Controller, Outcome, ReconcileError, shared::Shared, status, workload::ClusterKey,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
-use crate::{belonging, join_token, prerequisites::GENERATION_FAILED, report, verdict::Verdict};
+use crate::{
+    belonging,
+    join_token::{self, Role},
+    payload::PayloadError,
+    prerequisites::GENERATION_FAILED,
+    report,
+    token_upkeep::{self, Kept},
+    verdict::Verdict,
+};
 use decide::Step;
 
 /// Runs the controller until dropped.
@@ -44,11 +54,13 @@ pub fn controller(
     machines: &Shared<Machine>,
 ) -> BoxFuture<'static, ()> {
     let controller = Controller::<K0sControllerConfig>::new("k0scontrollerconfig", context);
-    let store = controller.store();
+    let (store, waiting) = (controller.store(), controller.store());
     let controller = controller
         .owns::<Secret>(labels::CLUSTER_NAME)
         .follows(clusters, move |cluster| belonging::of_cluster(&store, cluster))
-        .follows(machines, belonging::concerned_by::<K0sControllerConfig>);
+        .follows(machines, move |machine| {
+            belonging::concerned_by::<K0sControllerConfig>(&waiting, machine)
+        });
     let (context, clusters) = (context.clone(), clusters.clone());
     Box::pin(controller.run(move |config| {
         let (context, clusters) = (context.clone(), clusters.clone());
@@ -74,20 +86,29 @@ async fn reconcile(
         step @ (Step::Found { .. } | Step::Join) => match build::build(&inputs, &step) {
             Ok(built) => {
                 apply::apply(built, &inputs, context).await?;
-                Verdict::Available {
-                    secret: config.name_any(),
-                }
+                // The Secret's event brings the config back, to look after the token.
+                observed.prerequisites.available()
             }
-            Err(error @ (Error::Plan(_) | Error::Render(_) | Error::Join(_))) => Verdict::Stalled {
+            Err(error @ (Error::Plan(_) | Error::Payload(_) | Error::Join(_))) => Verdict::Stalled {
                 reason: GENERATION_FAILED,
                 message: error.to_string(),
             },
             Err(error) => return Err(error),
         },
     };
-    report::report(context, config.as_ref(), config.status.as_ref(), &verdict)
+    let kept = Kept {
+        config: fetch::token_of(&config),
+        role: Role::Controller,
+        token: inputs.issued.as_ref(),
+        status: config.status.as_ref(),
+        cluster: inputs.cluster.as_deref(),
+        machine: inputs.machine.as_deref(),
+    };
+    let (verdict, again) = token_upkeep::look_after(context, verdict, &kept).await;
+    let outcome = report::report(context, config.as_ref(), config.status.as_ref(), &verdict)
         .await
-        .map_err(Error::Report)
+        .map_err(Error::Report)?;
+    Ok(again.map_or(outcome, Outcome::After))
 }
 
 /// Nobody joins with the token any more. Where the whole cluster goes it goes too, and a founder has none.
@@ -117,8 +138,8 @@ pub enum Error {
     Incomplete,
     #[error("the install plan cannot be made: {0}")]
     Plan(PlanError),
-    #[error("the cloud-config cannot be made: {0}")]
-    Render(RenderError),
+    #[error(transparent)]
+    Payload(PayloadError),
     #[error("the join token cannot be made: {0}")]
     Join(TokenError),
     #[error("failed to write the join token into the workload cluster")]
@@ -138,7 +159,7 @@ impl ReconcileError for Error {
         match self {
             Self::Read(_) => "ReadFailed",
             Self::Incomplete => "SourcesChanged",
-            Self::Plan(_) | Self::Render(_) | Self::Join(_) => GENERATION_FAILED,
+            Self::Plan(_) | Self::Payload(_) | Self::Join(_) => GENERATION_FAILED,
             Self::Token(_) => "TokenFailed",
             Self::Appoint(_) => "AppointmentFailed",
             Self::Apply(_) => "ApplyFailed",

@@ -11,6 +11,7 @@ use k0smotron_k0s::{
     plan::File,
     token::{BootstrapToken, JoinToken, WORKER_USER},
 };
+use k0smotron_runtime::gates::FeatureGates;
 use secrecy::ExposeSecret;
 
 use super::{
@@ -51,8 +52,12 @@ spec:
         version: Some("v1.36.3+k0s.2".parse().unwrap()),
         files: vec![File::new("/etc/motd", "welcome\n", "")],
         custom_user_data: None,
+        gates: FeatureGates::default(),
         authority: Some("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_owned()),
         workload: None,
+        pool: false,
+        issued: None,
+        rotation: None,
         token: Some(join_token::Found::Usable(token)),
     }
 }
@@ -79,7 +84,11 @@ fn payload(built: &Built) -> (String, JoinToken) {
 #[test]
 fn what_the_host_runs() {
     let built = build(&inputs("10.88.1.10")).unwrap();
-    assert!(built.token.is_none(), "the token that is there is used");
+    // The token that is there is used, and is good from now on.
+    assert_eq!(
+        built.token.metadata.name.as_deref(),
+        Some("bootstrap-token-abcdef")
+    );
     let (text, token) = payload(&built);
     assert_snapshot!("cloud_config", text);
     assert_eq!(token.server, "https://10.88.1.10:6443");
@@ -103,7 +112,7 @@ fn a_new_token_is_made_under_the_id_that_was_found_free() {
         id: "zzz999".to_owned(),
     });
     let built = build(&inputs).unwrap();
-    let secret = built.token.as_ref().unwrap();
+    let secret = &built.token;
     assert_eq!(secret.metadata.name.as_deref(), Some("bootstrap-token-zzz999"));
     assert_eq!(
         secret.metadata.annotations.as_ref().unwrap()["k0smotron.io/bootstrap-config"],
@@ -116,6 +125,37 @@ fn a_new_token_is_made_under_the_id_that_was_found_free() {
         token.token.secret().expose_secret(),
         String::from_utf8(half).unwrap()
     );
+}
+
+#[test]
+fn the_machines_of_a_pool_share_a_token_and_no_name() {
+    let pool = Inputs {
+        pool: true,
+        ..inputs("10.88.1.10")
+    };
+    let built = build(&pool).unwrap();
+    let (text, _) = payload(&built);
+    assert!(!text.contains("--hostname-override"), "{text}");
+    let annotations = built.data.metadata.annotations.unwrap();
+    assert_eq!(
+        annotations["k0smotron.io/join-token-expires"],
+        "2026-01-02T00:00:00Z"
+    );
+    let expiration = &built.token.data.unwrap()["expiration"].0;
+    assert_eq!(expiration, b"2026-01-02T00:00:00Z");
+}
+
+#[test]
+fn a_host_of_windows_runs_one_command() {
+    let mut inputs = inputs("10.88.1.10");
+    let mut config = K0sWorkerConfig::clone(&inputs.config);
+    config.spec.provisioner = yaml("{type: cloud-config, platform: windows}");
+    inputs.config = Arc::new(config);
+    inputs.files = Vec::new();
+    let data = build(&inputs).unwrap().data.data.unwrap();
+    let text = String::from_utf8(data["value"].0.clone()).unwrap();
+    let run = "powershell.exe -NoProfile -NonInteractive -File \"C:\\bootstrap\\k0s_install.ps1\"";
+    assert!(text.ends_with(&format!("runcmd:\n  - |-\n    {run}\n")), "{text}");
 }
 
 #[test]

@@ -8,10 +8,9 @@ use k0smotron_api::{
     capi::{Cluster, Machine},
     control_plane::v1beta2::K0sControlPlane,
     names::secrets as contract,
-    unsupported,
 };
-use k0smotron_k0s::{plan::File, version::Version};
-use k0smotron_runtime::{Context, secrets, shared::Shared, workload::ClusterKey};
+use k0smotron_k0s::{plan::File, token::BootstrapToken, version::Version};
+use k0smotron_runtime::{Context, gates::FeatureGates, secrets, shared::Shared, workload::ClusterKey};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, Resource, ResourceExt};
 
@@ -19,19 +18,26 @@ use super::{
     Error,
     decide::{self, Observed, Sources},
 };
-use crate::{belonging, content, join_token, version};
+use crate::{belonging, content, join_token, prerequisites::Owner, version};
 
 /// The objects behind the facts.
 #[derive(Clone)]
 pub struct Inputs {
     pub config: Arc<K0sWorkerConfig>,
+    /// The Machine, or what those of the pool are like.
     pub machine: Option<Arc<Machine>>,
+    /// The config is for a pool.
+    pub pool: bool,
+    /// The token in the bootstrap data, and when a pool's next one is due.
+    pub issued: Option<BootstrapToken>,
+    pub rotation: Option<Timestamp>,
     pub cluster: Option<Arc<Cluster>>,
     pub now: Timestamp,
     pub version: Option<Version>,
     pub files: Vec<File>,
     /// The user's own user data.
     pub custom_user_data: Option<String>,
+    pub gates: FeatureGates,
     /// Certificate of the cluster's CA.
     pub authority: Option<String>,
     /// Client of the workload cluster.
@@ -40,16 +46,26 @@ pub struct Inputs {
     pub token: Option<join_token::Found>,
 }
 
+impl Inputs {
+    /// Whom the token is for.
+    pub fn token_of(&self) -> join_token::For {
+        if self.pool {
+            join_token::For::pool_of(self.config.as_ref(), self.now)
+        } else {
+            join_token::For::machine_of(self.config.as_ref())
+        }
+    }
+}
+
 /// Reads what the config refers to, as far as it matters now.
 pub async fn fetch(
     config: &Arc<K0sWorkerConfig>,
     context: &Context,
     clusters: &Shared<Cluster>,
 ) -> Result<(Inputs, Observed), Error> {
-    let mut belonging = belonging::of(context, clusters, config.as_ref())
+    let belonging = belonging::of(context, clusters, config.as_ref())
         .await
         .map_err(Error::Read)?;
-    belonging.prerequisites.unsupported = unsupported::message(&config.spec.unsupported());
     let cluster = belonging.cluster.clone();
     let mut observed = Observed {
         prerequisites: belonging.prerequisites,
@@ -63,12 +79,16 @@ pub async fn fetch(
     };
     let mut inputs = Inputs {
         config: config.clone(),
+        pool: matches!(observed.prerequisites.owner, Owner::Pool(_)),
+        issued: belonging.token,
+        rotation: belonging.rotation,
         machine: belonging.machine,
         cluster,
         now: Timestamp::now(),
         version: None,
         files: Vec::new(),
         custom_user_data: None,
+        gates: context.gates,
         authority: None,
         workload: None,
         token: None,
@@ -141,15 +161,11 @@ async fn sources(inputs: &mut Inputs, context: &Context) -> Result<Sources, Erro
             contract::TLS_CRT
         ));
     }
-    let config = join_token::For {
-        namespace: namespace.clone(),
-        name: inputs.config.name_any(),
-    };
     let key = ClusterKey {
         namespace,
         name: cluster,
     };
-    match join_token::look_up_in(&key, &config, inputs.now, context).await {
+    match join_token::look_up_in(&key, &inputs.token_of(), context).await {
         Ok((client, found)) => {
             sources.token_taken = matches!(found, join_token::Found::Taken);
             inputs.workload = Some(client);

@@ -9,8 +9,8 @@
 //! | the Cluster gets an endpoint, its control plane answers, it is paused or not any more | looked at again |
 //! | the Machine goes and nothing holds it | the config goes, its Secret with it, and its join token |
 //! | the Secret is deleted | made again under the same name |
-//!
-//! A token that expired before its host came up is not renewed yet.
+//! | half of the life of the join token is over | a Machine's gets a later end, until the Machine has its node; a pool gets another one, and data with it |
+//! | the Machine has its node | its join token is revoked |
 
 mod apply;
 mod build;
@@ -19,7 +19,7 @@ mod build_tests;
 mod decide;
 mod fetch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use k0smotron_api::{
@@ -28,16 +28,27 @@ use k0smotron_api::{
     control_plane::v1beta2::K0sControlPlane,
     names::labels,
 };
-use k0smotron_k0s::{cloud_config::RenderError, plan::PlanError, token::TokenError};
+use k0smotron_k0s::{plan::PlanError, token::TokenError};
 use k0smotron_runtime::{
     Context, Controller, Outcome, ReconcileError, shared::Shared, status, workload::ClusterKey,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
-use crate::{belonging, join_token, prerequisites::GENERATION_FAILED, report, verdict::Verdict};
-use decide::Step;
+use crate::{
+    belonging,
+    join_token::{self, Role},
+    payload::PayloadError,
+    prerequisites::{DataSecret, GENERATION_FAILED},
+    report,
+    token_upkeep::{self, Kept},
+    verdict::Verdict,
+};
+use decide::{Observed, Step};
 use fetch::Inputs;
+
+/// How soon to try again to give a pool another token.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Runs the controller until dropped.
 pub fn controller(
@@ -46,13 +57,15 @@ pub fn controller(
     machines: &Shared<Machine>,
 ) -> BoxFuture<'static, ()> {
     let controller = Controller::<K0sWorkerConfig>::new("k0sworkerconfig", context);
-    let (store, unmade) = (controller.store(), controller.store());
+    let (store, unmade, waiting) = (controller.store(), controller.store(), controller.store());
     let controller = controller
         .owns::<Secret>(labels::CLUSTER_NAME)
         .follows(clusters, move |cluster| belonging::of_cluster(&store, cluster))
         // Nothing of it but that it changed: the control plane may be of another provider, or of none.
         .watches_metadata::<K0sControlPlane>("", move |plane| belonging::unmade(&unmade, plane))
-        .follows(machines, belonging::concerned_by::<K0sWorkerConfig>);
+        .follows(machines, move |machine| {
+            belonging::concerned_by::<K0sWorkerConfig>(&waiting, machine)
+        });
     let (context, clusters) = (context.clone(), clusters.clone());
     Box::pin(controller.run(move |config| {
         let (context, clusters) = (context.clone(), clusters.clone());
@@ -78,20 +91,51 @@ async fn reconcile(
         Step::Generate => match build::build(&inputs) {
             Ok(built) => {
                 apply::apply(built, &inputs, context).await?;
-                Verdict::Available {
-                    secret: config.name_any(),
-                }
+                // The Secret's event brings the config back, to look after the token.
+                observed.prerequisites.available()
             }
-            Err(error @ (Error::Plan(_) | Error::Render(_) | Error::Join(_))) => Verdict::Stalled {
+            Err(error @ (Error::Plan(_) | Error::Payload(_) | Error::Join(_))) => Verdict::Stalled {
                 reason: GENERATION_FAILED,
                 message: error.to_string(),
             },
             Err(error) => return Err(error),
         },
     };
-    report::report(context, config.as_ref(), config.status.as_ref(), &verdict)
+    let (verdict, again) = follow_up(&inputs, &observed, verdict, context).await;
+    let outcome = report::report(context, config.as_ref(), config.status.as_ref(), &verdict)
         .await
-        .map_err(Error::Report)
+        .map_err(Error::Report)?;
+    Ok(again.map_or(outcome, Outcome::After))
+}
+
+/// What becomes of the token that is in the bootstrap data.
+async fn follow_up(
+    inputs: &Inputs,
+    observed: &Observed,
+    verdict: Verdict,
+    context: &Context,
+) -> (Verdict, Option<Duration>) {
+    if inputs.pool {
+        // What stands against another token now does not make the one that is there a worse one.
+        let verdict = match verdict {
+            Verdict::Waiting { .. } if observed.prerequisites.secret == DataSecret::Aging => {
+                observed.prerequisites.available()
+            }
+            verdict => verdict,
+        };
+        let left = inputs.rotation.map(|due| due.duration_since(inputs.now));
+        let left = left.map(|left| Duration::try_from(left).unwrap_or_default());
+        return (verdict, left.map(|left| left.max(LOOK_AGAIN)));
+    }
+    let kept = Kept {
+        config: inputs.token_of(),
+        role: Role::Worker,
+        token: inputs.issued.as_ref(),
+        status: inputs.config.status.as_ref(),
+        cluster: inputs.cluster.as_deref(),
+        machine: inputs.machine.as_deref(),
+    };
+    token_upkeep::look_after(context, verdict, &kept).await
 }
 
 /// Nobody joins with the token any more. Where the whole cluster goes it goes too.
@@ -100,16 +144,11 @@ fn revoke_token(inputs: &Inputs, context: &Context) {
     let Some(cluster) = inputs.cluster.as_ref().filter(stays) else {
         return;
     };
-    let namespace = inputs.config.namespace().unwrap_or_default();
-    let config = join_token::For {
-        namespace: namespace.clone(),
-        name: inputs.config.name_any(),
-    };
     let cluster = ClusterKey {
-        namespace,
+        namespace: inputs.config.namespace().unwrap_or_default(),
         name: cluster.name_any(),
     };
-    join_token::revoke(config, cluster, context);
+    join_token::revoke(inputs.token_of(), cluster, context);
 }
 
 /// What a pass may fail with.
@@ -121,8 +160,8 @@ pub enum Error {
     Incomplete,
     #[error("the install plan cannot be made: {0}")]
     Plan(PlanError),
-    #[error("the cloud-config cannot be made: {0}")]
-    Render(RenderError),
+    #[error(transparent)]
+    Payload(PayloadError),
     #[error("the join token cannot be made: {0}")]
     Join(TokenError),
     #[error("failed to write the join token into the workload cluster")]
@@ -140,7 +179,7 @@ impl ReconcileError for Error {
         match self {
             Self::Read(_) => "ReadFailed",
             Self::Incomplete => "SourcesChanged",
-            Self::Plan(_) | Self::Render(_) | Self::Join(_) => GENERATION_FAILED,
+            Self::Plan(_) | Self::Payload(_) | Self::Join(_) => GENERATION_FAILED,
             Self::Token(_) => "TokenFailed",
             Self::Apply(_) => "ApplyFailed",
             Self::Remove(_) => "DeletionFailed",

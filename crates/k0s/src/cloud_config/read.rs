@@ -18,7 +18,7 @@ pub const MAX_DOCUMENT: usize = 2 * 1024 * 1024;
 pub const MAX_FILE: u64 = 8 * 1024 * 1024;
 
 /// YAML's own base64, `!!binary`, as [`mark_binary`] hands it on.
-const BINARY: &str = "!binary";
+pub(super) const BINARY: &str = "!binary";
 
 /// A cloud-config as far as it is an install plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,20 +48,18 @@ pub fn parse(text: &str) -> Result<Parsed, ParseError> {
     if text.len() > MAX_DOCUMENT {
         return Err(ParseError::TooLarge);
     }
-    let mut document = mapping(text)?;
-    mark_binary(text, &mut document)?;
+    let mut document = document(text)?;
     let mut ignored = Vec::new();
     let plan = take_plan(&mut document, &mut ignored)?;
     ignored.extend(document.keys().map(key_text));
     Ok(Parsed { plan, ignored })
 }
 
-/// A document's plan, and all its other keys.
-pub(super) fn split(text: &str) -> Result<(InstallPlan, Mapping), ParseError> {
+/// The document's keys.
+pub(super) fn document(text: &str) -> Result<Mapping, ParseError> {
     let mut document = mapping(text)?;
     mark_binary(text, &mut document)?;
-    let plan = take_plan(&mut document, &mut Vec::new())?;
-    Ok((plan, document))
+    Ok(document)
 }
 
 fn mapping(text: &str) -> Result<Mapping, ParseError> {
@@ -130,8 +128,8 @@ fn take_plan(document: &mut Mapping, ignored: &mut Vec<String>) -> Result<Instal
     })
 }
 
-fn items(document: &mut Mapping, key: &str) -> Result<Vec<Value>, ParseError> {
-    match document.remove(key) {
+pub(super) fn items(document: &mut Mapping, key: &str) -> Result<Vec<Value>, ParseError> {
+    match document.shift_remove(key) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Sequence(items)) => Ok(items),
         Some(_) => Err(item(key, "must be a list")),
@@ -174,9 +172,7 @@ fn content(name: &str, value: Option<Value>, encoding: &str) -> Result<String, P
     let name = format!("{name}.content");
     let raw = match value {
         // `!!binary` is YAML's own base64.
-        Some(Value::Tagged(tagged))
-            if tagged.tag == "!binary" || tagged.tag == "tag:yaml.org,2002:binary" =>
-        {
+        Some(Value::Tagged(tagged)) if tagged.tag == BINARY || tagged.tag == "tag:yaml.org,2002:binary" => {
             base64(&name, tagged.value.as_str().unwrap_or_default())?
         }
         value => text(&name, "", value)?.into_bytes(),
@@ -244,7 +240,7 @@ fn permissions(name: &str, value: Option<Value>) -> Result<String, ParseError> {
     Ok(permissions)
 }
 
-fn command(index: usize, value: Value) -> Result<String, ParseError> {
+pub(super) fn command(index: usize, value: Value) -> Result<String, ParseError> {
     let name = format!("{RUNCMD}[{index}]");
     let command = match value {
         Value::String(command) => command,
@@ -292,12 +288,12 @@ fn flag(name: &str, key: &str, value: Option<Value>) -> Result<bool, ParseError>
     }
 }
 
-fn key_text(key: &Value) -> String {
+pub(super) fn key_text(key: &Value) -> String {
     key.as_str()
         .map_or_else(|| "a key that is no text".to_owned(), str::to_owned)
 }
 
-fn item(name: &str, problem: &str) -> ParseError {
+pub(super) fn item(name: &str, problem: &str) -> ParseError {
     ParseError::Item {
         item: name.to_owned(),
         problem: problem.to_owned(),

@@ -75,35 +75,6 @@ fn never_writes_a_text_that_reads_as_something_else() {
 }
 
 #[test]
-fn appends_custom_user_data() {
-    let plan = plan(&[], &["touch /opt/demo/done"]);
-    let text = render(&plan, Some("packages:\n  - jq\n")).unwrap();
-    insta::assert_snapshot!(text);
-    let parsed = parse(&text).unwrap();
-    assert_eq!(parsed.plan, plan);
-    assert_eq!(parsed.ignored, ["packages"]);
-    assert_eq!(render(&plan, Some("  \n")).unwrap(), render(&plan, None).unwrap());
-}
-
-#[test]
-fn merges_custom_user_data_that_repeats_our_keys() {
-    let ours = plan(&[File::new("/ours", "1", "0600")], &["ours"]);
-    let custom = "#cloud-config\npackages: [jq]\nruncmd:\n- [echo, a b]\nwrite_files:\n- path: /theirs\n  content: '2'\n";
-    let text = render(&ours, Some(custom)).unwrap();
-    insta::assert_snapshot!(text);
-    let parsed = parse(&text).unwrap();
-    assert_eq!(parsed.plan.commands, ["ours", "echo 'a b'"]);
-    assert_eq!(parsed.plan.files.len(), 2);
-    assert_eq!(parsed.ignored, ["packages"]);
-
-    let error = render(&ours, Some("{% if x %}\nruncmd: [a]\n{% endif %}")).unwrap_err();
-    assert!(
-        error.to_string().contains("must be plain cloud-config"),
-        "{error}"
-    );
-}
-
-#[test]
 fn reads_what_cloud_init_reads() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(b"zipped").unwrap();

@@ -1,85 +1,60 @@
-//! Writing cloud-config.
-//!
-//! The document is a Jinja template first and YAML second, and users rely on both: `{{ v1.local_hostname }}` in a file
-//! is expanded on the host. A YAML serialiser may escape quotes inside such an expression and break it, so the few
-//! scalars are written here, text with an expression always as it stands.
+//! Writing cloud-config: a Jinja marker, `#cloud-config`, `write_files`, `runcmd`, and what the user adds to them.
 
-use std::fmt::Write;
+use std::io::Write as _;
 
-use serde_yaml::{Mapping, Value};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use flate2::{Compression, write::GzEncoder};
 
-use super::read::{self, ParseError};
-use super::{RUNCMD, WRITE_FILES};
+use super::custom::{Custom, CustomError};
+use super::scalar::{double_quoted, scalar};
+use super::{HEAD, RUNCMD, WRITE_FILES, has_template};
 use crate::plan::{File, InstallPlan};
 
-const HEAD: &str = "## template: jinja\n#cloud-config\n";
+/// What every cloud takes as user data, in bytes: Amazon EC2 takes least.
+const TAKEN_BY_ALL: usize = 16 * 1024;
 
-/// Why custom user data cannot be joined with ours.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "custom user data that has write_files or runcmd of its own must be plain cloud-config, to be merged: {0}"
-)]
-pub struct RenderError(#[from] ParseError);
-
-/// The plan as cloud-config: a Jinja marker, `#cloud-config`, `write_files`, `runcmd`.
+/// The plan as cloud-config, with the user's own cloud-config merged into it: the items of its `write_files` and
+/// `runcmd` come after ours, and its other keys stay as they are. Of two keys with one name cloud-init would take only
+/// the last, and the host would never become a node.
 ///
-/// `custom` user data is appended as it is. Where it has `write_files` or `runcmd` of its own, its items are put after
-/// ours instead: of two keys with one name cloud-init would take only the last, and the host would never become a node.
-pub fn render(plan: &InstallPlan, custom: Option<&str>) -> Result<String, RenderError> {
-    let custom = custom.map(str::trim).filter(|custom| !custom.is_empty());
-    match custom {
-        None => Ok(document(plan)),
-        Some(custom) if repeats_our_keys(custom) => merged(plan, custom),
-        Some(custom) => Ok(format!("{}\n#cloud-config\n{custom}\n", document(plan))),
-    }
+/// A document that not every cloud takes is written once more with its files gzipped. Those with template expressions
+/// are not: cloud-init expands text, not archives.
+///
+/// # Errors
+/// The custom user data cannot be merged.
+pub fn render(plan: &InstallPlan, custom: Option<&str>) -> Result<String, CustomError> {
+    let custom = Custom::read(custom.unwrap_or_default())?;
+    let text = document(plan, &custom, false);
+    Ok(if text.len() > TAKEN_BY_ALL {
+        document(plan, &custom, true)
+    } else {
+        text
+    })
 }
 
-fn repeats_our_keys(custom: &str) -> bool {
-    let key = |line: &str| {
-        line.split(':')
-            .next()
-            .map(|key| key.trim_end().trim_matches(['"', '\'']).to_owned())
-    };
-    custom
-        .lines()
-        .filter_map(key)
-        .any(|key| key == WRITE_FILES || key == RUNCMD)
-}
-
-fn merged(plan: &InstallPlan, custom: &str) -> Result<String, RenderError> {
-    let (theirs, rest) = read::split(custom)?;
-    let mut plan = plan.clone();
-    plan.files.extend(theirs.files);
-    plan.commands.extend(theirs.commands);
-    let mut text = document(&plan);
-    if !rest.is_empty() {
-        text.push_str(&other_keys(rest)?);
-    }
-    Ok(text)
-}
-
-fn other_keys(rest: Mapping) -> Result<String, ParseError> {
-    serde_yaml::to_string(&Value::Mapping(rest)).map_err(|error| ParseError::Yaml(error.to_string()))
-}
-
-fn document(plan: &InstallPlan) -> String {
+fn document(plan: &InstallPlan, custom: &Custom, gzip: bool) -> String {
+    let files = plan.files.iter().map(|entry| file(entry, gzip));
+    let commands = plan.commands.iter().map(|command| scalar(command, 4));
     let mut text = String::from(HEAD);
-    list(&mut text, WRITE_FILES, &plan.files, file);
-    list(&mut text, RUNCMD, &plan.commands, |command| scalar(command, 4));
+    list(&mut text, WRITE_FILES, files.chain(custom.files.iter().cloned()));
+    list(&mut text, RUNCMD, commands.chain(custom.commands.iter().cloned()));
+    if !custom.rest.is_empty() {
+        text.extend(["\n#cloud-config\n", &custom.rest, "\n"]);
+    }
     text
 }
 
-fn list<T>(text: &mut String, key: &str, items: &[T], item: impl Fn(&T) -> String) {
-    text.push_str(key);
-    text.push_str(if items.is_empty() { ": []\n" } else { ":\n" });
-    for entry in items {
-        text.push_str("  - ");
-        text.push_str(&item(entry));
-        text.push('\n');
+fn list(text: &mut String, key: &str, items: impl Iterator<Item = String>) {
+    let begin = text.len();
+    for item in items {
+        text.extend(["  - ", &item, "\n"]);
     }
+    let head = if text.len() == begin { ": []\n" } else { ":\n" };
+    text.insert_str(begin, &format!("{key}{head}"));
 }
 
-fn file(file: &File) -> String {
+fn file(file: &File, gzip: bool) -> String {
     let File {
         path,
         content,
@@ -87,96 +62,25 @@ fn file(file: &File) -> String {
         owner,
         append,
     } = file;
-    let mut text = format!("path: {}\n    content: {}\n", scalar(path, 6), scalar(content, 6));
+    let mut lines = vec![format!("path: {}", scalar(path, 6))];
+    match gzip.then(|| gzipped(content)).flatten() {
+        Some(gzipped) => lines.extend([format!("content: {gzipped}"), "encoding: gz+b64".to_owned()]),
+        None => lines.push(format!("content: {}", scalar(content, 6))),
+    }
     // Always quoted: as a number it would be read in another base, or in none.
-    let _ = write!(text, "    permissions: {}", double_quoted(permissions));
-    if let Some(owner) = owner {
-        let _ = write!(text, "\n    owner: {}", scalar(owner, 6));
-    }
-    if *append {
-        text.push_str("\n    append: true");
-    }
-    text
+    lines.push(format!("permissions: {}", double_quoted(permissions)));
+    lines.extend(owner.as_ref().map(|owner| format!("owner: {}", scalar(owner, 6))));
+    lines.extend(append.then(|| "append: true".to_owned()));
+    lines.join("\n    ")
 }
 
-/// A YAML scalar for any text; `indent` is where the lines of a block begin.
-fn scalar(text: &str, indent: usize) -> String {
-    if text.trim_matches('\n').is_empty()
-        || !text.chars().all(|c| matches!(c, '\n' | '\t') || is_printable(c))
-    {
-        double_quoted(text)
-    } else if is_plain(text) {
-        text.to_owned()
-    } else if text.contains(['\n', '\t', '"', '\\'])
-        || text.contains("{{")
-        || text.contains("{%")
-        || text.contains("{#")
-    {
-        block(text, indent)
-    } else {
-        double_quoted(text)
+/// The content as cloud-init's `gz+b64`, if it may be and that is shorter.
+fn gzipped(content: &str) -> Option<String> {
+    if has_template(content) {
+        return None;
     }
-}
-
-/// Whether every YAML reader, 1.1 or 1.2, takes the bare text for this very string. The slash keeps numbers, dates
-/// and the many spellings of `true` out.
-fn is_plain(text: &str) -> bool {
-    let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
-    let rest = text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || " /._=+@,%-".contains(c));
-    first && rest && text.contains('/') && !text.ends_with(' ')
-}
-
-/// What YAML allows to stand for itself everywhere.
-fn is_printable(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
-}
-
-/// A literal block: every character stands for itself.
-fn block(text: &str, indent: usize) -> String {
-    let body = text.trim_end_matches('\n');
-    let chomping = match text.len() - body.len() {
-        0 => "-",
-        1 => "",
-        _ => "+",
-    };
-    // A first line that begins with white space hides how far the block is indented, so it is said; relative to the
-    // parent's indentation, which is two less.
-    let indicator = if text.starts_with([' ', '\t', '\n']) {
-        "2"
-    } else {
-        ""
-    };
-    let mut block = format!("|{indicator}{chomping}");
-    let last = if chomping == "+" {
-        text.strip_suffix('\n').unwrap_or(text)
-    } else {
-        body
-    };
-    for line in last.split('\n') {
-        block.push('\n');
-        if !line.is_empty() {
-            let _ = write!(block, "{:indent$}{line}", "");
-        }
-    }
-    block
-}
-
-fn double_quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            c if is_printable(c) => quoted.push(c),
-            c => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-            }
-        }
-    }
-    quoted.push('"');
-    quoted
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(content.as_bytes()).ok()?;
+    let gzipped = BASE64_STANDARD.encode(gzip.finish().ok()?);
+    (gzipped.len() < content.len()).then_some(gzipped)
 }

@@ -77,7 +77,8 @@ impl K0sConfigSpec {
     /// Paths below this of what is set and not supported yet.
     #[must_use]
     pub fn unsupported(&self) -> Vec<String> {
-        let provisioner = self.provisioner.as_ref().map(ProvisionerSpec::unsupported);
+        let provisioner = self.provisioner.as_ref();
+        let provisioner = provisioner.map(ProvisionerSpec::unsupported_for_controllers);
         let tunneling = self.tunneling.as_ref().is_some_and(|tunneling| tunneling.enabled);
         Fields::default()
             .below("provisioner", provisioner.unwrap_or_default())

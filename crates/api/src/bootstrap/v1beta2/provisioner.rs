@@ -20,7 +20,8 @@ pub struct ProvisionerSpec {
     /// Settings for type `ignition`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignition: Option<IgnitionSpec>,
-    /// User data of your own that is appended to the generated one.
+    /// User data of your own that is merged into the generated one: cloud-config, or a PowerShell script. For Ignition see
+    /// ignition.additionalConfig.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_user_data_ref: Option<ContentSource>,
 }
@@ -75,15 +76,30 @@ pub enum IgnitionVariant {
 }
 
 impl ProvisionerSpec {
-    /// Paths below the provisioner of what is set and not supported yet.
-    pub(super) fn unsupported(&self) -> Vec<String> {
+    /// Paths below the provisioner of what is set and not supported for controllers: k0s has none on Windows.
+    pub(super) fn unsupported_for_controllers(&self) -> Vec<String> {
+        let power_shell = [ProvisionerType::Powershell, ProvisionerType::PowershellXml];
         Fields::default()
             .when(
-                self.type_ != ProvisionerType::CloudConfig,
+                power_shell.contains(&self.type_),
                 format!("type: {}", self.type_.as_str()),
             )
             .when(self.platform == Platform::Windows, "platform: windows")
             .into_vec()
+    }
+}
+
+impl IgnitionVariant {
+    /// The value as it is written in manifests and in Butane.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fcos => "fcos",
+            Self::Flatcar => "flatcar",
+            Self::Openshift => "openshift",
+            Self::R4e => "r4e",
+            Self::Fiot => "fiot",
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{BootstrapStatus, File, ProvisionerSpec, k0s_config::default_install_dir};
 use crate::meta::{LabelsAndAnnotations, TemplateMetadata};
-use crate::unsupported::Fields;
 
 /// What a worker machine is set up with.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -95,17 +94,6 @@ pub struct K0sWorkerConfigSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub working_dir: Option<String>,
-}
-
-impl K0sWorkerConfigSpec {
-    /// Paths of the fields that are set and not supported yet.
-    #[must_use]
-    pub fn unsupported(&self) -> Vec<String> {
-        let provisioner = self.provisioner.as_ref().map(ProvisionerSpec::unsupported);
-        Fields::default()
-            .below("spec.provisioner", provisioner.unwrap_or_default())
-            .into_vec()
-    }
 }
 
 impl Default for K0sWorkerConfigSpec {

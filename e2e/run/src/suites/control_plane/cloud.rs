@@ -60,7 +60,8 @@ async fn comes_up_and_goes(testbed: &Testbed, cloud: &Cloud<'_>, contract: Contr
     plane.balancer.end().await
 }
 
-/// The worker is a Ready Node that says whose machine it is.
+/// The worker is a Ready Node that says whose machine it is, and bears the label that is made of custom user data, a
+/// template, a command before and an argument, all as cloud-init and a shell have expanded them.
 async fn check_nodes(plane: &ControlPlane<'_>) -> Result<()> {
     let nodes: Api<Node> = Api::all(plane.cluster.workload().await?);
     let nodes = nodes.list(&ListParams::default()).await?;
@@ -74,6 +75,11 @@ async fn check_nodes(plane: &ControlPlane<'_>) -> Result<()> {
         "its provider ID is {provider_id:?}"
     );
     ensure!(is_ready(worker), "it is not Ready");
+    let rack = worker.labels().get("rack");
+    ensure!(
+        rack == Some(&format!("of-{}", worker.name_any())),
+        "its label rack is {rack:?}"
+    );
     Ok(())
 }
 
