@@ -67,23 +67,25 @@ impl Custom {
     }
 }
 
-/// Everything but our keys: as text where the text is plainly one key after the other, else written anew.
+/// Everything but our keys: as text where that says the same below our keys, else written anew.
 fn rest(sections: &[(String, String)], document: Mapping) -> Result<String, ParseError> {
-    let is_ours = |key: &str| key == WRITE_FILES || key == RUNCMD;
     let others = sections.iter().filter(|(key, _)| !is_ours(key));
-    let found: Vec<_> = others
-        .clone()
-        .map(|(key, _)| key.as_str())
-        .filter(|key| !key.is_empty())
-        .collect();
-    let expected: Vec<_> = document.keys().map(read::key_text).collect();
-    if found == expected {
-        let text: String = others.map(|(_, text)| text.as_str()).collect();
-        return Ok(text.trim_end().to_owned());
-    }
-    let text = serde_yaml::to_string(&Value::Mapping(document));
-    text.map(|text| text.trim_end().to_owned())
-        .map_err(|error| ParseError::Yaml(error.to_string()))
+    let text: String = others.map(|(_, text)| text.as_str()).collect();
+    let below_ours = read::document(&format!("{RUNCMD}:\n{text}")).map(|mut document| {
+        document.shift_remove(RUNCMD);
+        document
+    });
+    let text = if below_ours.as_ref() == Ok(&document) {
+        text
+    } else {
+        serde_yaml::to_string(&Value::Mapping(document))
+            .map_err(|error| ParseError::Yaml(error.to_string()))?
+    };
+    Ok(text.trim_end().to_owned())
+}
+
+fn is_ours(key: &str) -> bool {
+    key == WRITE_FILES || key == RUNCMD
 }
 
 /// The text cut before each line that begins a key; what comes before the first one has none.
@@ -113,9 +115,7 @@ fn without_head(text: &str) -> String {
 }
 
 fn repeats_our_keys(text: &str) -> bool {
-    sections(text)
-        .iter()
-        .any(|(key, _)| key == WRITE_FILES || key == RUNCMD)
+    sections(text).iter().any(|(key, _)| is_ours(key))
 }
 
 /// An item of `write_files` with all its keys, known here or not.
