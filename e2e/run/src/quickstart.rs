@@ -65,12 +65,16 @@ pub async fn down() -> Result<()> {
 /// # Errors
 /// When the template cannot be rendered, or the cluster does not come up.
 pub async fn create(testbed: &Testbed, cluster: &WorkloadCluster<'_>) -> Result<Timeline> {
-    let manifests = step("clusterctl generate cluster", generate(testbed, &cluster.name)).await?;
+    let manifests = step("clusterctl generate cluster", manifests(testbed, &cluster.name)).await?;
     println!("applied; what the Machines say:");
     cluster.create(&manifests, 1, |line| println!("  {line}")).await
 }
 
-async fn generate(testbed: &Testbed, name: &str) -> Result<String> {
+/// The template that is shipped, for the hosts of the testbed.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub async fn manifests(testbed: &Testbed, name: &str) -> Result<String> {
     let controller = testbed.machine(HOSTS[0])?.address().to_string();
     let worker = testbed.machine(HOSTS[1])?.address().to_string();
     let key = testbed.key_data()?;

@@ -6,6 +6,7 @@ pub mod control_plane;
 mod hosted;
 mod load;
 mod machines;
+mod remote;
 
 use anyhow::{Context, Result, bail, ensure};
 use k0smotron_api::infrastructure::v1beta2::PooledRemoteMachine;
@@ -31,11 +32,12 @@ pub async fn run(name: &str, scenario: Option<&str>) -> Result<()> {
         ("smoke", None) => smoke().await,
         ("hosted-smoke", None) => hosted::smoke().await,
         ("machines", None) => machines::all().await,
+        ("remote", None) => remote::all().await,
         ("hosted", scenario) => hosted::run(scenario).await,
         ("control-plane", scenario) => control_plane::run(scenario).await,
         (_, Some(scenario)) => bail!("suite {name:?} has no scenario {scenario:?}"),
         _ => bail!(
-            "there is no suite {name:?}; there are smoke, hosted-smoke, machines, hosted and control-plane"
+            "there is no suite {name:?}; there are smoke, hosted-smoke, machines, remote, hosted and control-plane"
         ),
     }
 }
