@@ -104,11 +104,11 @@ fn sudoers(user: &str) -> String {
 
 fn remove_user(name: &str) {
     let _ = fs::remove_file(sudoers(name));
-    // The processes of the last session may take a moment to end.
+    // By force: the processes of the last session end only once the runtime goes on.
     for _ in 0..50 {
         let mut userdel = Process::new("userdel");
         userdel
-            .arg(name)
+            .args(["--force", name])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
