@@ -302,14 +302,16 @@ async fn pods_of_an_earlier_release_are_left_alone() -> Result<()> {
     let world = World::start().await?;
     let labels = json!({ "app": "k0smotron", "cluster": "old", "component": "cluster", "cluster.x-k8s.io/control-plane": "true" });
     let etcd_labels = json!({ "app": "k0smotron", "cluster": "old", "component": "etcd" });
-    let set = |name: &str, labels: &Value, containers: Value| {
+    let set = |name: &str, labels: &Value, containers: Value, claims: Value| {
         json!({
             "apiVersion": "apps/v1", "kind": "StatefulSet",
             "metadata": { "name": name, "labels": labels, "annotations": { "k0smotron.io/statefulset-hash": "5b9c77d" } },
             "spec": {
                 "replicas": 1,
+                "serviceName": name,
                 "selector": { "matchLabels": labels },
                 "template": { "metadata": { "labels": labels }, "spec": { "containers": containers } },
+                "volumeClaimTemplates": claims,
             },
         })
     };
@@ -325,11 +327,16 @@ async fn pods_of_an_earlier_release_are_left_alone() -> Result<()> {
                 { "name": "konnectivity", "containerPort": 30132 },
             ],
         }]),
+        json!([]),
     );
     let etcd = set(
         "kmc-old-etcd",
         &etcd_labels,
         json!([{ "name": "etcd", "image": "quay.io/k0sproject/etcd:v3.7.1", "command": ["/bin/bash", "-c"] }]),
+        json!([{
+            "metadata": { "name": "etcd-data" },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+        }]),
     );
     let sets = world.api::<StatefulSet>();
     for set in [k0s, etcd] {
@@ -390,6 +397,25 @@ async fn pods_of_an_earlier_release_are_left_alone() -> Result<()> {
         pod.containers[0].args.as_ref().unwrap()[..2],
         ["k0s", "controller"]
     );
+
+    // Or until somebody says so; etcd's members are replaced by us alone then.
+    let message = world.condition("old", "Converged", "False").await?;
+    assert!(message.contains("StatefulSet kmc-old-etcd"), "{message}");
+    let converge = json!({ "metadata": { "annotations": { "k0smotron.io/converge": "" } } });
+    world
+        .api::<Cluster>()
+        .patch("old", &PatchParams::default(), &Patch::Merge(converge))
+        .await?;
+    until("etcd's pods are made anew", async || {
+        let strategy = sets
+            .get("kmc-old-etcd")
+            .await?
+            .spec
+            .and_then(|spec| spec.update_strategy);
+        Ok(strategy.filter(|strategy| strategy.type_.as_deref() == Some("OnDelete")))
+    })
+    .await?;
+    world.condition("old", "Converged", "True").await?;
     Ok(())
 }
 

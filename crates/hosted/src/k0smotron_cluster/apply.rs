@@ -266,6 +266,22 @@ async fn write_set(
                     build::etcd::stateful_set(plane, names, facts, replicas, &fixed)
                 }
             };
+            if let (Set::Etcd, Some(present)) = (kind, &present) {
+                let rolls = |set: &StatefulSet| {
+                    set.spec
+                        .as_ref()?
+                        .update_strategy
+                        .as_ref()?
+                        .rolling_update
+                        .clone()
+                };
+                if rolls(present).is_some() {
+                    // The API server fills it in where it is not said, and then takes no other strategy beside it.
+                    let strategy = json!({"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}});
+                    let change = Map::from_iter([("spec".to_owned(), strategy)]);
+                    patch_set(&name, change, replicas, replicas, inputs, context).await?;
+                }
+            }
             write(inputs, &object, context).await
         }
         Pods::Adopt => {

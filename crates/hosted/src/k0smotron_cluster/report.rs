@@ -8,7 +8,7 @@ use k0smotron_api::{
     },
     names::{
         conditions::{reasons, types},
-        hosted::{reasons as hosted_reasons, types as hosted_types},
+        hosted::{annotations, reasons as hosted_reasons, types as hosted_types},
     },
 };
 use k0smotron_k0s::version::Version;
@@ -19,6 +19,7 @@ use k0smotron_runtime::{
     status as write,
 };
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 
 use super::{
     Error, LOOK_AGAIN,
@@ -317,20 +318,30 @@ impl View<'_> {
             (&self.live.k0s, &self.observed.k0s, names.k0s()),
             (&self.live.etcd, &self.observed.etcd, names.etcd()),
         ];
-        let earlier: Vec<_> = sets
-            .iter()
-            .filter(|(pods, set, _)| set.exists && !set.current && **pods != Pods::Make)
+        let older = sets.iter().filter(|(_, set, _)| set.exists && !set.current);
+        let older: Vec<_> = older
             .map(|(_, _, name)| format!("* StatefulSet {name}"))
             .collect();
-        if earlier.is_empty() {
+        // Those of its StatefulSet that are not replaced yet.
+        let pods = self.inputs.pods.iter();
+        let pods = pods.filter(|pod| !pod.annotations().contains_key(annotations::INPUTS));
+        let pods: Vec<_> = pods.map(|pod| format!("* Pod {}", pod.name_any())).collect();
+        let left = if older.is_empty() { pods } else { older };
+        if left.is_empty() {
             conditions.set_true(hosted_types::CONVERGED, hosted_reasons::CONVERGED, "");
             return;
         }
-        let message = format!(
-            "pods of an earlier release run until the spec changes, or until annotation {} is set:\n{}",
-            k0smotron_api::names::hosted::annotations::CONVERGE,
-            earlier.join("\n")
-        );
+        let stays = sets
+            .iter()
+            .any(|(pods, set, _)| set.exists && !set.current && **pods != Pods::Make);
+        let head = match stays {
+            true => format!(
+                "pods of an earlier release run until the spec changes, or until annotation {} is set:",
+                annotations::CONVERGE
+            ),
+            false => "what an earlier release made is being replaced:".to_owned(),
+        };
+        let message = format!("{head}\n{}", left.join("\n"));
         conditions.set_false(hosted_types::CONVERGED, hosted_reasons::MADE_EARLIER, message);
     }
 

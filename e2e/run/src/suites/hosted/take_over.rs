@@ -3,7 +3,7 @@
 //!
 //! The other operator is `UPSTREAM_OPERATOR`; without it there is nothing to take over, and this is no part of the suite.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k0smotron_api::{
@@ -170,11 +170,19 @@ impl Planes {
             format!("{:?}", status.update_revision)
         })
         .await?;
+        // Leaf certificates are renewed: whoever uses one reads it again. Authorities and what users hold are not.
+        let kept = ["ca", "etcd", "proxy", "sa", "kubeconfig"];
         self.note::<Secret>(&mut found, |secret| {
-            let data = secret.data.iter().flatten();
-            let certificate = data.filter(|(key, _)| *key == secrets::TLS_CRT || *key == "value");
-            let parts: BTreeMap<_, _> = certificate.collect();
-            format!("{parts:?}")
+            let name = secret.name_any();
+            let purpose = PLANES
+                .iter()
+                .find_map(|(plane, _)| name.strip_prefix(&format!("{plane}-")));
+            let parts = secret.data.iter().flatten();
+            let text = parts.filter(|(key, _)| *key == secrets::TLS_CRT || *key == "value");
+            match purpose.is_some_and(|purpose| kept.contains(&purpose)) {
+                true => text.map(|(_, data)| String::from_utf8_lossy(&data.0)).collect(),
+                false => String::new(),
+            }
         })
         .await?;
         // Their specs are the user's.
